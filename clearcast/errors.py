@@ -1,0 +1,250 @@
+"""Every error ClearCast raises on purpose, in one tree.
+
+What lives here: the error classes, each with a stable `code`, the HTTP status it becomes, and whether
+the same request may succeed later. What does not: the translation to HTTP (`deployments/ingress`) and to
+exit codes (`clearcast/cli`).
+
+ClearCastError
+├── InputError                what the caller sent cannot be used
+│   ├── AudioEmpty            no bytes, or no sound in them
+│   ├── AudioUnrecognised     not audio or video that we can decode
+│   ├── AudioTruncated        cut off before any sound could be read
+│   ├── AudioForbidden        a playlist, or a file that refers to other files or addresses
+│   ├── AudioTooLong          more decoded seconds than allowed
+│   ├── UploadTooLarge        more bytes than allowed
+│   ├── DecodeLimitExceeded   decoding needed more time or memory than allowed
+│   ├── OptionInvalid         an option has a wrong name or value
+│   ├── LanguageUnsupported   the chosen engine does not speak this language
+│   ├── SpeechTooShort        not enough speech to make a voiceprint
+│   ├── FileFormatInvalid     a transcript, RTTM or voices file that does not follow its format
+│   └── EmbeddingMismatch     voiceprints of different models were compared
+├── AccessError
+│   ├── Unauthenticated       no key, or an unknown one
+│   └── Forbidden             known, but not allowed
+├── NotFound                  no such thing, or it is somebody else's
+├── Conflict                  a thing of that name is there already
+├── SettingsInvalid           the profile or the environment is wrong
+├── ModelError
+│   ├── EngineUnknown         no engine of that name
+│   ├── ModelMissing          its files are not on this machine
+│   ├── ModelGated            its owner asks for a token or for terms to be accepted
+│   ├── ModelDownloadFailed   the hub did not answer, or stopped half-way
+│   └── ModelCorrupt          its files are not what they should be
+└── ServiceError              retryable
+    ├── Overloaded            the queue is full: come back after `retry_after_s`
+    ├── ServiceTimeout        no answer in time
+    ├── ServiceUnavailable    the replica died and retries were used up, or none is running
+    └── Cancelled             stopped on request
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ClearCastError(Exception):
+    """Base of the tree.
+
+    Attributes:
+        code: stable machine-readable name, part of the API.
+        http_status: status used when the error reaches HTTP.
+        retryable: True when the same request may succeed later.
+        hint: what the user can do next, or None.
+        fields: further facts for the problem document, JSON-serialisable.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+    title: ClassVar[str] = "Something went wrong inside ClearCast"
+
+    def __init__(self, message: str, *, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.fields = fields
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions cross process borders (Ray, multiprocessing); keyword arguments must come along.
+        return _rebuild, (type(self), self.message, self.hint, self.fields)
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message} {self.hint}"
+
+
+def _rebuild(
+    kind: type[ClearCastError], message: str, hint: str | None, fields: dict[str, Any]
+) -> ClearCastError:
+    return kind(message, hint=hint, **fields)
+
+
+class InputError(ClearCastError):
+    code = "input_invalid"
+    http_status = 422
+    title = "The input cannot be used"
+
+
+class AudioEmpty(InputError):
+    code = "audio_empty"
+    title = "The file holds no sound"
+
+
+class AudioUnrecognised(InputError):
+    code = "audio_unrecognised"
+    http_status = 415
+    title = "Not an audio or video file that can be decoded"
+
+
+class AudioTruncated(InputError):
+    code = "audio_truncated"
+    title = "The file is cut off"
+
+
+class AudioForbidden(InputError):
+    code = "audio_forbidden"
+    title = "The file refers to other files or addresses"
+
+
+class AudioTooLong(InputError):
+    code = "audio_too_long"
+    http_status = 413
+    title = "The recording is longer than allowed"
+
+
+class UploadTooLarge(InputError):
+    code = "upload_too_large"
+    http_status = 413
+    title = "The upload is larger than allowed"
+
+
+class DecodeLimitExceeded(InputError):
+    code = "decode_limit_exceeded"
+    title = "Decoding needed more time or memory than allowed"
+
+
+class OptionInvalid(InputError):
+    code = "option_invalid"
+    title = "An option is wrong"
+
+
+class LanguageUnsupported(InputError):
+    code = "language_unsupported"
+    title = "The engine does not know this language"
+
+
+class SpeechTooShort(InputError):
+    code = "speech_too_short"
+    title = "Not enough speech"
+
+
+class FileFormatInvalid(InputError):
+    code = "file_format_invalid"
+    title = "The file does not follow its format"
+
+
+class EmbeddingMismatch(InputError):
+    code = "embedding_mismatch"
+    title = "Voiceprints of different models cannot be compared"
+
+
+class AccessError(ClearCastError):
+    code = "access_denied"
+    http_status = 403
+    title = "Access denied"
+
+
+class Unauthenticated(AccessError):
+    code = "unauthenticated"
+    http_status = 401
+    title = "An API key is needed"
+
+
+class Forbidden(AccessError):
+    code = "forbidden"
+    title = "Not allowed"
+
+
+class NotFound(ClearCastError):
+    code = "not_found"
+    http_status = 404
+    title = "Not found"
+
+
+class Conflict(ClearCastError):
+    code = "conflict"
+    http_status = 409
+    title = "It exists already"
+
+
+class SettingsInvalid(ClearCastError):
+    code = "settings_invalid"
+    title = "The settings are wrong"
+
+
+class ModelError(ClearCastError):
+    code = "model_error"
+    http_status = 503
+    title = "A model cannot be used"
+
+
+class EngineUnknown(ModelError):
+    code = "engine_unknown"
+    title = "There is no such engine"
+
+
+class ModelMissing(ModelError):
+    code = "model_missing"
+    title = "A model is not on this machine"
+
+
+class ModelGated(ModelError):
+    code = "model_gated"
+    title = "The model's owner asks for a token"
+
+
+class ModelDownloadFailed(ModelError):
+    code = "model_download_failed"
+    title = "A model could not be downloaded"
+
+
+class ModelCorrupt(ModelError):
+    code = "model_corrupt"
+    title = "A model's files are damaged"
+
+
+class ServiceError(ClearCastError):
+    code = "service_error"
+    http_status = 503
+    retryable = True
+    title = "A service could not do the work"
+
+
+class Overloaded(ServiceError):
+    """The bounded queue is full. `retry_after_s` is sent as Retry-After (RFC 9110 §10.2.3)."""
+
+    code = "overloaded"
+    title = "Too much work at the moment"
+
+    def __init__(
+        self, message: str, *, retry_after_s: int = 5, hint: str | None = None, **fields: Any
+    ) -> None:
+        super().__init__(message, hint=hint, retry_after_s=retry_after_s, **fields)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceTimeout(ServiceError):
+    code = "service_timeout"
+    http_status = 504
+    title = "No answer in time"
+
+
+class ServiceUnavailable(ServiceError):
+    code = "service_unavailable"
+    title = "A service is not running"
+
+
+class Cancelled(ServiceError):
+    code = "cancelled"
+    http_status = 499  # the client closed the request
+    retryable = False
+    title = "Stopped on request"

@@ -1,0 +1,212 @@
+"""All settings, typed, in one place; read once at start.
+
+A profile is a YAML file (`config/local.yaml`, `gpu.yaml`, `cluster.yaml`, or any path); environment
+variables `CLEARCAST__SECTION__NAME` override it; unknown names are refused. `docs/settings.md` lists every
+field (`python -m clearcast.settings` prints it, and a test compares).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from clearcast.errors import SettingsInvalid
+
+CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AudioSettings(_Section):
+    """Limits on what comes in. Decoding runs in a child process that is held to them."""
+
+    max_upload_bytes: int = Field(default=200_000_000, gt=0, description="Largest file accepted, in bytes.")
+    max_duration_s: float = Field(
+        default=8 * 3600.0, gt=0, description="Longest recording accepted, in decoded seconds."
+    )
+    decode_timeout_s: float = Field(
+        default=600.0, gt=0, description="Wall-clock seconds one decoding may take."
+    )
+    decode_memory_bytes: int = Field(
+        default=1 << 30, gt=0, description="Address space one decoding may use, in bytes."
+    )
+
+
+class ModelSettings(_Section):
+    """Where models lie and how they may be fetched. Nothing is fetched while a request is served."""
+
+    dir: Path = Field(
+        default=Path("~/.cache/clearcast/models"),
+        description="Folder of downloaded models.",
+    )
+    hub_token: SecretStr | None = Field(
+        default=None, description="Hugging Face token for gated models; used by `models pull` only."
+    )
+
+
+class EngineChoice(_Section):
+    """The engine of one service and its own options (each engine's file documents them)."""
+
+    engine: str = Field(description="Name of a file in clearcast/engines/<service>/.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Passed to the engine; unknown names are refused."
+    )
+
+
+class EngineSettings(_Section):
+    """Which engine does what."""
+
+    voice_activity: EngineChoice = EngineChoice(engine="silero")
+    embed: EngineChoice = EngineChoice(engine="resemblyzer")
+    diarize: EngineChoice = EngineChoice(engine="vbx")
+    identify: EngineChoice = EngineChoice(engine="cosine")
+    transcribe: EngineChoice = EngineChoice(engine="pocketsphinx")
+
+
+class DeploymentSettings(_Section):
+    """How one model runs on Ray Serve."""
+
+    num_cpus: float = Field(default=0.5, ge=0, description="CPU share reserved for each replica.")
+    num_gpus: float = Field(default=0.0, ge=0, description="GPU share reserved for each replica.")
+    min_replicas: int = Field(default=0, ge=0, description="0 lets the model leave memory when idle.")
+    initial_replicas: int = Field(default=1, ge=0, description="Replicas started with the service.")
+    max_replicas: int = Field(default=1, ge=1, description="Most replicas under load.")
+    idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
+    max_ongoing_requests: int = Field(
+        default=2, ge=1, description="Requests one replica works on at a time."
+    )
+    max_queued_requests: int = Field(
+        default=32, ge=1, description="Requests that may wait; further ones get `overloaded`."
+    )
+    timeout_s: float = Field(
+        default=3600.0, gt=0, description="Seconds a call may take before it counts as lost."
+    )
+    threads: int = Field(default=1, ge=1, description="CPU threads the model may use.")
+
+
+class ServeSettings(_Section):
+    """The deployments. A laptop runs one replica of each, a cluster many."""
+
+    ingress_replicas: int = Field(default=1, ge=1, description="Replicas of the HTTP ingress.")
+    max_running_meetings: int = Field(
+        default=2, ge=1, description="Pipelines one ingress replica runs at a time; others wait."
+    )
+    max_waiting_meetings: int = Field(
+        default=16, ge=0, description="Pipelines that may wait; further ones get `overloaded`."
+    )
+    diarizer: DeploymentSettings = DeploymentSettings()
+    embedder: DeploymentSettings = DeploymentSettings()
+    transcriber: DeploymentSettings = DeploymentSettings()
+
+
+class HttpSettings(_Section):
+    """The front door."""
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on; loopback by default.")
+    port: int = Field(default=8000, ge=1, le=65535, description="Port to listen on.")
+    require_key: bool = Field(
+        default=True, description="Ask for an API key everywhere but /health. Off only for tests."
+    )
+    request_timeout_s: float = Field(default=3600.0, gt=0, description="Seconds one HTTP request may take.")
+
+
+class Settings(BaseSettings):
+    """ClearCast's settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CLEARCAST__", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data_dir: Path = Field(
+        default=Path("~/.local/share/clearcast"),
+        description="Folder for what is kept: uploads in work, voices, keys.",
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+        description="Least severe log level.",
+    )
+    audio: AudioSettings = AudioSettings()
+    models: ModelSettings = ModelSettings()
+    engines: EngineSettings = EngineSettings()
+    serve: ServeSettings = ServeSettings()
+    http: HttpSettings = HttpSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment wins over the profile, which arrives as constructor arguments.
+        return env_settings, init_settings
+
+    @property
+    def data_path(self) -> Path:
+        return self.data_dir.expanduser()
+
+    @property
+    def models_path(self) -> Path:
+        return self.models.dir.expanduser()
+
+
+def profile_path(profile: str) -> Path:
+    """The file of a profile given by name ("local") or by path. Raises SettingsInvalid."""
+    named = CONFIG_DIR / f"{profile}.yaml"
+    path = named if named.is_file() else Path(profile).expanduser()
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIG_DIR.glob("*.yaml")))
+        raise SettingsInvalid(
+            f"There is no profile {profile!r}.",
+            hint=f"Profiles: {known}, or the path of a YAML file.",
+        )
+    return path
+
+
+def load_settings(profile: str | None = None) -> Settings:
+    """Read a profile and the environment. `profile` None takes $CLEARCAST_PROFILE, then "local".
+
+    Raises SettingsInvalid with the place and the reason of the first thing that is wrong.
+    """
+    path = profile_path(profile or os.environ.get("CLEARCAST_PROFILE") or "local")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        _refuse_unknown_environment()
+        return Settings(**values)
+    except yaml.YAMLError as error:
+        raise SettingsInvalid(f"{path.name} is not valid YAML: {error}") from error
+    except (TypeError, ValidationError) as error:
+        raise SettingsInvalid(f"Settings ({path.name} and environment): {_reason(error)}") from error
+
+
+def _refuse_unknown_environment() -> None:
+    # pydantic-settings drops unknown top-level variables silently; a typo must not pass.
+    for name in os.environ:
+        if name.startswith("CLEARCAST__"):
+            top = name.removeprefix("CLEARCAST__").split("__")[0].lower()
+            if top not in Settings.model_fields:
+                raise SettingsInvalid(
+                    f"The environment variable {name} names no setting.",
+                    hint="docs/settings.md lists them all.",
+                )
+
+
+def _reason(error: TypeError | ValidationError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

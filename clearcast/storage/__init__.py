@@ -1,0 +1,1 @@
+"""What is kept: at present the enrolled voices."""
