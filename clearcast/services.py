@@ -8,12 +8,14 @@ Serve handles in `deployments/handles.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
@@ -53,3 +55,14 @@ class Transcriber(Protocol):
     ) -> Transcript:
         """What is said in the clip; times count from the start of the recording."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything the pipelines may call."""
+
+    diarizer: Diarizer
+    embedder: Embedder
+    speech_finder: SpeechFinder
+    transcriber: Transcriber
+    identifier: IdentificationEngine

@@ -5,13 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Engine
+from clearcast.speech.meeting import Verdict
 from clearcast.storage.voices import Voice
-
-Verdict = Literal["identified", "uncertain", "unknown", "too_short"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +23,8 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class Match:
     """Attributes:
-    verdict: "identified" from the accept score on, "uncertain" between the two scores, "unknown" below;
-        "too_short" when there was not enough speech to compare.
+    verdict: "identified" from the accept score on, "uncertain" between the two scores, "unknown" below,
+        "not_compared" when no voice has a sample of this model.
     best: the nearest enrolled voice, whatever the verdict; None when nothing was compared.
     runner_up: the second nearest, or None.
     accept_score, uncertain_score: the scores the verdict was made with.
