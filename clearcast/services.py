@@ -44,7 +44,7 @@ class Embedder(Protocol):
 
 
 class SpeechFinder(Protocol):
-    async def find_speech(self, clip: Clip) -> tuple[Span, ...]:
+    async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         """Where somebody speaks, in seconds from the start of the recording."""
         ...
 

@@ -84,7 +84,7 @@ class DeploymentSettings(_Section):
     max_replicas: int = Field(default=1, ge=1, description="Most replicas under load.")
     idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
     max_ongoing_requests: int = Field(
-        default=2, ge=1, description="Requests one replica works on at a time."
+        default=1, ge=1, description="Requests one replica takes at a time; more only where it batches."
     )
     max_queued_requests: int = Field(
         default=32, ge=1, description="Requests that may wait; further ones get `overloaded`."

@@ -77,6 +77,11 @@ class Engine(ABC):
         return cls.__module__.rpartition(".")[2]
 
     @classmethod
+    def has_option(cls, name: str, option: str) -> bool:
+        """Whether the engine `name` of this service has an option called `option`."""
+        return option in {field.name for field in fields(engine_class(cls.service, name).Options)}
+
+    @classmethod
     def models(cls, options: Any) -> tuple[ModelSpec, ...]:
         """The files these options need, beyond what the packages carry."""
         return ()

@@ -48,6 +48,10 @@ class EmbeddingEngine(Engine):
     calibration: ClassVar[Calibration]
     min_speech_s: ClassVar[float] = 0.4
 
+    def is_enough(self, utterance: FloatAudio) -> bool:
+        """Whether `embed` takes an utterance of this length."""
+        return len(utterance) >= self.min_speech_s * SAMPLE_RATE_HZ
+
     def embed(self, utterances: Sequence[FloatAudio]) -> Embedding:
         """One vector each, shape (len(utterances), dimension), float32, L2 norm 1; one batch for all.
 
@@ -55,7 +59,7 @@ class EmbeddingEngine(Engine):
         Raises SpeechTooShort, naming the first utterance that is shorter than `min_speech_s`.
         """
         for index, utterance in enumerate(utterances):
-            if len(utterance) < self.min_speech_s * SAMPLE_RATE_HZ:
+            if not self.is_enough(utterance):
                 raise SpeechTooShort(
                     f"Only {len(utterance) / SAMPLE_RATE_HZ:.2f} s of speech;"
                     f" a voiceprint needs at least {self.min_speech_s:g} s.",

@@ -1,0 +1,46 @@
+# ClearCast. The first use of any target makes the environment in .venv by itself.
+#   make demo    who said what in a real conversation, over Ray Serve, nothing downloaded but packages
+#   make test    install what the tests need and run everything
+#   make serve   the platform on this machine            (PROFILE=local)
+#   make check   format, lint, types, import contracts
+#   make bench   measure; ONLY=pattern for a part
+SHELL := /bin/bash
+PYTHON ?= python3.11
+PROFILE ?= local
+BIN := .venv/bin
+
+.PHONY: demo test serve check bench format lock clean
+
+demo: .venv/ready
+	@$(BIN)/python -m deployments.demo
+
+test: .venv/ready
+	@$(BIN)/python -m pytest $(ARGS)
+
+serve: .venv/ready
+	@$(BIN)/clearcast --profile $(PROFILE) serve
+
+check: .venv/ready
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/ready
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/ready
+	@$(BIN)/python -m bench $(ONLY)
+
+# Refresh the pinned list after a change of dependencies in pyproject.toml.
+lock: .venv/ready
+	@$(BIN)/uv pip compile pyproject.toml --group dev --python 3.11 --upgrade \
+	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
+
+.venv/ready: requirements.lock tools/make_environment.sh
+	@PYTHON=$(PYTHON) bash tools/make_environment.sh
+	@touch $@
+
+clean:
+	rm -rf .venv demo-output

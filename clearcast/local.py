@@ -1,0 +1,143 @@
+"""The services in one process, without Ray: for one file on the command line, for tests and notebooks.
+
+What lives here: the service Protocols implemented on engines in threads, and `local_services`, which
+builds them from settings. What does not: the engines and the flows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from clearcast.audio.recording import Clip, FloatAudio, Recording
+from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
+from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
+from clearcast.engines.engine import Engine, EngineContext, Progress, ignore_progress, make_engine
+from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
+from clearcast.engines.voice_activity.contract import VoiceActivityEngine
+from clearcast.offload import run_in_thread
+from clearcast.services import Services
+from clearcast.settings import Settings
+from clearcast.speech.provenance import Provenance
+from clearcast.speech.transcript import Transcript
+from clearcast.speech.turns import Diarization, Span
+
+T = TypeVar("T")
+EngineT = TypeVar("EngineT", bound=Engine)
+
+
+class _Local:
+    """One engine, one piece of work at a time."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+
+    async def _run(self, work: Callable[[Progress], T], progress: Progress = ignore_progress) -> T:
+        def alone(report: Progress) -> T:
+            with self._busy:
+                report(0.0)  # stops here if the caller left while this waited its turn
+                return work(report)
+
+        return await run_in_thread(alone, progress)
+
+
+class LocalDiarizer(_Local):
+    def __init__(self, engine: DiarizationEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def diarize(
+        self, clip: Clip, options: DiarizeOptions, progress: Progress = ignore_progress
+    ) -> Diarization:
+        def work(report: Progress) -> Diarization:
+            with Recording.from_uri(clip.uri) as recording:
+                return self.engine.diarize(recording, options, report)
+
+        return await self._run(work, progress)
+
+
+class LocalEmbedder(_Local):
+    def __init__(self, engine: EmbeddingEngine, voice_activity: VoiceActivityEngine) -> None:
+        super().__init__()
+        self.engine = engine
+        self.voice_activity = voice_activity
+
+    async def describe(self) -> tuple[Provenance, Calibration]:
+        return self.engine.provenance, self.engine.calibration
+
+    async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
+        return await self._run(lambda _report: embed_groups(self.engine, voices))
+
+    async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
+        def work(report: Progress) -> tuple[Span, ...]:
+            with Recording.from_uri(clip.uri) as recording:
+                return self.voice_activity.detect(recording, report)
+
+        return await self._run(work, progress)
+
+
+class LocalTranscriber(_Local):
+    def __init__(self, engine: TranscriptionEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def transcribe(
+        self, clip: Clip, options: TranscribeOptions, progress: Progress = ignore_progress
+    ) -> Transcript:
+        def work(report: Progress) -> Transcript:
+            with Recording.from_uri(clip.uri) as recording:
+                return self.engine.transcribe(recording, clip.start_s, clip.end_s, options, report)
+
+        return await self._run(work, progress)
+
+
+def embed_groups(engine: EmbeddingEngine, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
+    """One voiceprint for each group of clips, all in one batch; None where a group holds too little."""
+    utterances = [_joined(group) for group in voices]
+    enough = [index for index, sound in enumerate(utterances) if engine.is_enough(sound)]
+    found: list[Embedding | None] = [None] * len(utterances)
+    for index, embedding in zip(enough, engine.embed([utterances[index] for index in enough]), strict=True):
+        found[index] = embedding
+    return tuple(found)
+
+
+def _joined(clips: Sequence[Clip]) -> FloatAudio:
+    pieces: list[FloatAudio] = [np.zeros(0, np.float32)]
+    for clip in clips:
+        with Recording.from_uri(clip.uri) as recording:
+            pieces.append(recording.read(clip.start_s, clip.end_s))
+    return np.concatenate(pieces)
+
+
+def engine_from(kind: type[EngineT], settings: Settings, threads: int | None = None) -> EngineT:
+    """The engine that the profile names for a service, not loaded yet.
+
+    `threads` reaches engines that have such an option and whose profile does not set it.
+    Raises EngineUnknown, SettingsInvalid.
+    """
+    choice = getattr(settings.engines, kind.service)
+    options = dict(choice.options)
+    if threads is not None and kind.has_option(choice.engine, "threads"):
+        options.setdefault("threads", threads)
+    return make_engine(kind, choice.engine, options, EngineContext(models_dir=settings.models_path))
+
+
+def local_services(settings: Settings) -> Services:
+    """All services in this process, engines loaded at first use. Raises EngineUnknown, SettingsInvalid."""
+    embedder = LocalEmbedder(
+        engine_from(EmbeddingEngine, settings, settings.serve.embedder.threads),
+        engine_from(VoiceActivityEngine, settings),
+    )
+    return Services(
+        diarizer=LocalDiarizer(engine_from(DiarizationEngine, settings, settings.serve.diarizer.threads)),
+        embedder=embedder,
+        speech_finder=embedder,
+        transcriber=LocalTranscriber(
+            engine_from(TranscriptionEngine, settings, settings.serve.transcriber.threads)
+        ),
+        identifier=engine_from(IdentificationEngine, settings),
+    )

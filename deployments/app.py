@@ -1,0 +1,100 @@
+"""The sole wiring: settings in, a Serve application out.
+
+    serve run deployments.app:build profile=local
+    serve deploy deployments/serve.yaml
+
+What lives here: which class runs as which deployment, with what resources. What does not: starting Ray
+(`deployments/server.py`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from clearcast.origin import assert_own_packages
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve import Application
+from ray.serve.config import AutoscalingConfig
+
+from clearcast.settings import DeploymentSettings, Settings, load_settings
+from deployments.diarizer import Diarizer
+from deployments.embedder import Embedder
+from deployments.front import Front
+from deployments.transcriber import Transcriber
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class AppArgs(BaseModel):
+    """Arguments of `build`, from the command line or a Serve YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    profile: str | None = None
+
+
+def build(args: AppArgs) -> Application:
+    """The application of a profile. Raises SettingsInvalid."""
+    return wire(load_settings(args.profile))
+
+
+def wire(settings: Settings) -> Application:
+    """Every deployment and who calls whom."""
+    assert_own_packages()
+    # Replicas never download: the hub's token stays in this process.
+    without_token = settings.models.model_copy(update={"hub_token": None})
+    settings = settings.model_copy(update={"models": without_token})
+    app: Application = _front(settings).bind(
+        settings,
+        _model(Diarizer, settings.serve.diarizer).bind(settings),
+        _model(Embedder, settings.serve.embedder).bind(settings),
+        _model(Transcriber, settings.serve.transcriber).bind(settings),
+    )
+    return app
+
+
+def _model(cls: type[Any], limits: DeploymentSettings) -> Any:
+    return serve.deployment(
+        cls,
+        name=cls.__name__.lower(),
+        ray_actor_options={
+            "num_cpus": limits.num_cpus,
+            "num_gpus": limits.num_gpus,
+            "runtime_env": {"env_vars": environment(limits.threads)},
+        },
+        autoscaling_config=AutoscalingConfig(
+            min_replicas=limits.min_replicas,
+            initial_replicas=max(limits.initial_replicas, limits.min_replicas),
+            max_replicas=max(limits.max_replicas, limits.min_replicas),
+            target_ongoing_requests=limits.max_ongoing_requests,
+            downscale_delay_s=limits.idle_s,
+        ),
+        max_ongoing_requests=limits.max_ongoing_requests,
+        max_queued_requests=limits.max_queued_requests,
+        health_check_period_s=1,  # a dead replica is noticed and replaced within seconds
+    )
+
+
+def _front(settings: Settings) -> Any:
+    return serve.deployment(
+        serve.ingress()(Front),
+        name="front",
+        num_replicas=settings.serve.ingress_replicas,
+        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment(1)}},
+        max_ongoing_requests=256,
+        health_check_period_s=1,
+    )
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Environment of a replica: our code first on its path, libraries kept offline and on few threads."""
+    inherited = os.environ.get("PYTHONPATH")
+    return {
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *([inherited] if inherited else [])]),
+        "OMP_NUM_THREADS": str(threads),
+        "HF_HUB_OFFLINE": "1",
+        "PYANNOTE_METRICS_ENABLED": "0",
+    }

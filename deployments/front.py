@@ -1,0 +1,63 @@
+"""The HTTP ingress as a Serve replica: the FastAPI app over the model handles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from ray import serve
+from ray.serve._private.common import DeploymentStatus
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.local import engine_from
+from clearcast.services import Services
+from clearcast.settings import Settings
+from deployments.handles import Caller, ServedDiarizer, ServedEmbedder, ServedTranscriber
+from deployments.ingress.app import create_app
+
+_WELL = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
+
+
+class Front:
+    """One process that answers HTTP and runs the pipelines; the models are elsewhere."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        diarizer: DeploymentHandle[Any],
+        embedder: DeploymentHandle[Any],
+        transcriber: DeploymentHandle[Any],
+    ) -> None:
+        self._settings = settings
+        self._app_name = serve.get_replica_context().app_name
+        limits = settings.serve
+        served = ServedEmbedder(Caller(embedder, "embedder", limits.embedder.timeout_s))
+        self._services = Services(
+            diarizer=ServedDiarizer(Caller(diarizer, "diarizer", limits.diarizer.timeout_s)),
+            embedder=served,
+            speech_finder=served,
+            transcriber=ServedTranscriber(Caller(transcriber, "transcriber", limits.transcriber.timeout_s)),
+            identifier=engine_from(IdentificationEngine, settings),
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(self._services, self._settings, ready=self._missing)
+
+    async def _missing(self) -> Mapping[str, str]:
+        """What is not ready, by deployment; empty when all is well. Models at zero replicas are well."""
+        status = await asyncio.to_thread(serve.status)
+        app = status.applications.get(self._app_name)
+        if app is None:
+            return {self._app_name: "NOT_STARTED"}
+        missing = {
+            name: str(deployment.status.value)
+            for name, deployment in app.deployments.items()
+            if deployment.status not in _WELL
+        }
+        if app.status is ApplicationStatus.DEPLOY_FAILED:
+            missing[self._app_name] = str(app.status.value)
+        return missing

@@ -1,0 +1,148 @@
+"""The services over Serve handles: time-outs, retries on a dead replica, one overload contract.
+
+What lives here: the service Protocols implemented by calls to replicas, and the translation of Ray's
+errors into ours. What does not: the replicas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from clearcast.audio.recording import Clip
+from clearcast.engines.diarize.contract import DiarizeOptions
+from clearcast.engines.embed.contract import Calibration, Embedding
+from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.transcribe.contract import TranscribeOptions
+from clearcast.errors import Overloaded, ServiceTimeout, ServiceUnavailable
+from clearcast.speech.provenance import Provenance
+from clearcast.speech.transcript import Transcript
+from clearcast.speech.turns import Diarization, Span
+from deployments.streamed import Done
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# A replica killed in mid-call is replaced within seconds, but Serve never repeats the call for us.
+# Waits of 0.5, 1, 2, 4 and 8 s outlast a process start with its model.
+ATTEMPTS = 6
+FIRST_WAIT_S = 0.5
+
+_REPLICA_LOST = (ActorDiedError, ActorUnavailableError, ReplicaUnavailableError)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Calls one deployment. `name` is for messages and logs, `timeout_s` bounds a call with its retries."""
+
+    handle: DeploymentHandle[Any]
+    name: str
+    timeout_s: float
+
+    async def call(self, method: str, *args: Any) -> Any:
+        """The answer of a plain method. Raises as `_guarded`."""
+
+        async def once() -> Any:
+            response = getattr(self.handle, method).remote(*args)
+            try:
+                return await response
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
+
+        return await self._guarded(once)
+
+    async def stream(self, method: str, args: Sequence[Any], progress: Progress) -> Any:
+        """The result of a method that answers by `deployments.streamed`. Raises as `_guarded`."""
+
+        async def once() -> Any:
+            response = getattr(self.handle.options(stream=True), method).remote(*args)
+            try:
+                async for item in response:
+                    if isinstance(item, Done):
+                        return item.value
+                    progress(item)
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
+            raise ServiceUnavailable(f"The {self.name} stopped before it was done.")
+
+        return await self._guarded(once)
+
+    async def _guarded(self, once: Callable[[], Awaitable[T]]) -> T:
+        """Repeat `once` when its replica dies.
+
+        Raises Overloaded, ServiceTimeout, ServiceUnavailable, or the error the replica's code raised.
+        """
+        try:
+            async with asyncio.timeout(self.timeout_s):
+                return await self._repeated(once)
+        except TimeoutError as error:
+            raise ServiceTimeout(f"The {self.name} gave no answer in {self.timeout_s:g} s.") from error
+        except BackPressureError as error:
+            raise Overloaded(f"The {self.name} has too much work waiting.") from error
+        except DeploymentUnavailableError as error:
+            raise ServiceUnavailable(f"The {self.name} could not be started.") from error
+        except RayTaskError as error:
+            raise _cause(error) from None
+
+    async def _repeated(self, once: Callable[[], Awaitable[T]]) -> T:
+        for attempt in range(ATTEMPTS):
+            try:
+                return await once()
+            except _REPLICA_LOST as error:
+                if attempt == ATTEMPTS - 1:
+                    raise ServiceUnavailable(f"The {self.name} died {ATTEMPTS} times.") from error
+                logger.warning("replica lost", extra={"deployment": self.name, "attempt": attempt})
+                await asyncio.sleep(FIRST_WAIT_S * 2**attempt)
+        raise AssertionError("unreachable")
+
+
+def _cause(error: RayTaskError) -> BaseException:
+    """The exception the replica's own code raised, without Ray's wrapping."""
+    cause = error.cause
+    while isinstance(cause, RayTaskError):
+        cause = cause.cause
+    return cast(BaseException, cause)
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDiarizer:
+    caller: Caller
+
+    async def diarize(
+        self, clip: Clip, options: DiarizeOptions, progress: Progress = ignore_progress
+    ) -> Diarization:
+        return cast(Diarization, await self.caller.stream("diarize", (clip, options), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEmbedder:
+    caller: Caller
+
+    async def describe(self) -> tuple[Provenance, Calibration]:
+        return cast(tuple[Provenance, Calibration], await self.caller.call("describe"))
+
+    async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
+        return cast(tuple[Embedding | None, ...], await self.caller.call("embed", voices))
+
+    async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
+        return cast(tuple[Span, ...], await self.caller.stream("find_speech", (clip,), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedTranscriber:
+    caller: Caller
+
+    async def transcribe(
+        self, clip: Clip, options: TranscribeOptions, progress: Progress = ignore_progress
+    ) -> Transcript:
+        return cast(Transcript, await self.caller.stream("transcribe", (clip, options), progress))

@@ -1,0 +1,120 @@
+"""The whole platform on this machine: a private Ray, Serve, and a clean end on Ctrl-C.
+
+What lives here: starting and stopping. What does not: which deployments there are (`app.py`). On a cluster
+that runs already, use `serve deploy` instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from clearcast.auth import KeyFile
+from clearcast.errors import Conflict
+from clearcast.settings import Settings, load_settings
+
+APP_NAME = "clearcast"
+
+
+def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
+    """A Ray of our own, small enough for a laptop: no dashboard, little object store (we pass addresses,
+    not sound), reachable from this machine only."""
+    # How soon Serve's proxy notices that it must restart; the default leaves a gap of half a minute.
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
+    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "3")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+    import ray
+
+    from deployments.app import environment
+
+    ray.init(
+        address="local",
+        num_cpus=num_cpus,
+        num_gpus=num_gpus,
+        include_dashboard=False,
+        object_store_memory=200 << 20,
+        log_to_driver=False,
+        configure_logging=False,
+        runtime_env={"env_vars": environment(1)},
+    )
+
+
+@contextlib.contextmanager
+def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
+    """The platform, ready for requests, as a context that gives its base URL.
+
+    Raises Conflict when the port is taken.
+    """
+    _assert_port_free(settings.http.host, settings.http.port)
+    start_ray(num_cpus)
+    import ray
+    from ray import serve
+
+    try:
+        serve.start(
+            http_options={
+                "host": settings.http.host,
+                "port": settings.http.port,
+                "request_timeout_s": settings.http.request_timeout_s,
+            }
+        )
+        from deployments.app import wire
+
+        serve.run(wire(settings), name=APP_NAME, route_prefix="/")
+        yield f"http://{settings.http.host}:{settings.http.port}"
+    finally:
+        serve.shutdown()
+        ray.shutdown()  # type: ignore[no-untyped-call]
+
+
+def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print) -> None:
+    """Run until Ctrl-C or SIGTERM. Raises SettingsInvalid, Conflict."""
+    settings = load_settings(profile)
+    stop = threading.Event()
+    started_s = time.monotonic()
+    say("ClearCast is starting …")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    with running(settings) as url:
+        say(f"ClearCast is ready after {time.monotonic() - started_s:.0f} s.")
+        say(f"  API            {url}/v1")
+        say(f"  Documentation  {url}/docs")
+        say(f"  Health         {url}/health/ready")
+        if settings.http.require_key:
+            _say_key(settings, say)
+        say("Stop with Ctrl-C.")
+        stop.wait()
+        say("ClearCast is stopping …")
+
+
+def _say_key(settings: Settings, say: Callable[[str], Any]) -> None:
+    keys = KeyFile(settings.data_path / "keys.json")
+    if keys.list():
+        say("  Keys           clearcast keys list | create | revoke")
+        return
+    key = keys.create("local")
+    say(f"  Your API key   {key}")
+    say("                 (shown once; more with: clearcast keys create)")
+
+
+def _assert_port_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise Conflict(
+                f"Port {port} on {host} is taken.",
+                hint="Stop what uses it, or set CLEARCAST__HTTP__PORT.",
+            ) from error
+
+
+if __name__ == "__main__":
+    serve_forever(sys.argv[1] if len(sys.argv) > 1 else None)

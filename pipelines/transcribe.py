@@ -1,0 +1,93 @@
+"""Transcription of a whole recording: cut into windows at silences, window by window, joined.
+
+Windows keep memory flat and give smooth progress; each is a stage of its own, so that a long recording can
+go on after its last finished window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from clearcast.speech.windows import plan_windows
+
+from clearcast.audio.recording import Clip
+from clearcast.engines.transcribe.contract import TranscribeOptions
+from clearcast.services import Services
+from clearcast.speech.transcript import Transcript
+from clearcast.speech.turns import Span
+from pipelines.stages import StageHook, StageProgress, ignore_stages, run_stage, share
+
+WINDOW_TARGET_S = 300.0
+WINDOW_MAX_S = 600.0
+
+
+async def run_transcription(
+    services: Services,
+    clip: Clip,
+    duration_s: float,
+    options: TranscribeOptions = TranscribeOptions(),
+    progress: StageProgress = ignore_stages,
+    stage: StageHook = run_stage,
+) -> Transcript:
+    """What is said in the recording `clip`, which is `duration_s` long.
+
+    Raises LanguageUnsupported, OptionInvalid, ModelMissing and the service errors.
+    """
+
+    def on_listen(fraction: float) -> None:
+        progress("listen", fraction)
+
+    speech = options.speech
+    if speech is None:
+        speech = await stage(
+            "listen", lambda report: services.speech_finder.find_speech(clip, report), on_listen
+        )
+    return await transcribe_windows(services, clip, duration_s, speech, options, progress, stage)
+
+
+async def transcribe_windows(
+    services: Services,
+    clip: Clip,
+    duration_s: float,
+    speech: Sequence[Span],
+    options: TranscribeOptions,
+    progress: StageProgress,
+    stage: StageHook,
+) -> Transcript:
+    """Transcribe window by window; `speech` tells where windows may be cut and utterances lie.
+
+    The language found in the first window that has one is used for the rest.
+    """
+
+    def on_progress(fraction: float) -> None:
+        progress("transcribe", fraction)
+
+    windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
+    parts: list[Transcript] = []
+    language = options.language
+    for index, window in enumerate(windows):
+        heard = tuple(span for span in speech if span.overlap_s(window) > 0)
+        piece = replace(clip, start_s=window.start_s, end_s=window.end_s)
+        settings = replace(options, language=language, speech=heard)
+        part = await stage(
+            f"transcribe/{index}",
+            partial(services.transcriber.transcribe, piece, settings),
+            share(on_progress, window.start_s / duration_s, window.duration_s / duration_s),
+        )
+        parts.append(part)
+        language = language or part.language
+    on_progress(1.0)
+    return _joined(parts, duration_s)
+
+
+def _joined(parts: Sequence[Transcript], duration_s: float) -> Transcript:
+    detected = next((part for part in parts if part.language is not None), None)
+    return Transcript(
+        segments=tuple(segment for part in parts for segment in part.segments),
+        language=detected.language if detected else None,
+        language_confidence=detected.language_confidence if detected else None,
+        duration_s=duration_s,
+        provenance=tuple(dict.fromkeys(made_by for part in parts for made_by in part.provenance)),
+    )

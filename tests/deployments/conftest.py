@@ -1,0 +1,81 @@
+"""One Ray for the whole test session, and the platform on it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import ray
+from clearcast.audio.sandbox import Prepared, prepare_sync
+from ray import serve
+
+from clearcast.sample import sample_conversation
+from clearcast.settings import Settings, load_settings
+from deployments.server import start_ray
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def platform_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(platform_port: int) -> Iterator[None]:
+    """A private Ray with one pretended GPU, so that fractions can be scheduled on any machine."""
+    start_ray(num_cpus=4, num_gpus=1)
+    serve.start(http_options={"host": "127.0.0.1", "port": platform_port, "request_timeout_s": 300})
+    yield
+    serve.shutdown()
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def serve_settings(tmp_path_factory: pytest.TempPathFactory, platform_port: int) -> Settings:
+    """The local profile with its data in a temporary folder."""
+    settings = load_settings("local")
+    http = settings.http.model_copy(update={"port": platform_port})
+    return settings.model_copy(
+        update={"data_dir": tmp_path_factory.mktemp("data"), "http": http, "log_level": "WARNING"}
+    )
+
+
+@pytest.fixture(scope="session")
+def conversation(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """The sample conversation as a working copy."""
+    target = tmp_path_factory.mktemp("audio") / "conversation.wav"
+    return prepare_sync(sample_conversation().audio, target, load_settings("local").audio)
+
+
+@pytest.fixture(scope="session")
+def replica_pid() -> Callable[[str], int]:
+    """Finds the process of a deployment's replica by the name Ray gives it."""
+
+    def find(deployment: str) -> int:
+        me = psutil.Process()
+        for process in me.children(recursive=True):
+            words = process.cmdline()
+            if words and words[0].startswith("ray::ServeReplica") and deployment in words[0]:
+                return process.pid
+        raise AssertionError(f"no replica of {deployment} is running")
+
+    return find
+
+
+@pytest.fixture
+def long_recording(tmp_path: Path, conversation: Prepared) -> Path:
+    """The conversation six times over, three minutes: long enough to be interrupted."""
+    from clearcast.audio.recording import write_header
+
+    raw = conversation.path.read_bytes()[44:] * 6
+    target = tmp_path / "long.wav"
+    target.write_bytes(write_header(len(raw)) + raw)
+    return target

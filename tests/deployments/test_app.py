@@ -1,0 +1,73 @@
+"""The wiring: profiles become deployments with the resources they name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from clearcast.audio.sandbox import Prepared
+from ray import serve
+from ray.serve.schema import ServeDeploySchema
+
+from clearcast.audio.recording import Clip
+from clearcast.engines.diarize.contract import DiarizeOptions
+from clearcast.errors import SettingsInvalid
+from clearcast.settings import Settings
+from deployments.app import AppArgs, build, wire
+from deployments.handles import Caller, ServedDiarizer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("profile", ["local", "gpu", "cluster"])
+def test_every_profile_can_be_built(profile: str) -> None:
+    assert build(AppArgs(profile=profile)) is not None
+
+
+def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsInvalid, match="local"):
+        build(AppArgs(profile="lokal"))
+
+
+def test_the_serve_yaml_names_our_builder_and_listens_on_loopback() -> None:
+    values = yaml.safe_load((ROOT / "deployments" / "serve.yaml").read_text(encoding="utf-8"))
+    schema = ServeDeploySchema.model_validate(values)
+    (application,) = schema.applications
+    assert application.import_path == "deployments.app:build"
+    assert AppArgs(**application.args)
+    assert schema.http_options.host == "127.0.0.1"
+
+
+def test_a_model_takes_its_fraction_of_a_gpu_and_leaves_when_idle(
+    ray_cluster: None, serve_settings: Settings, conversation: Prepared
+) -> None:
+    limits = serve_settings.serve.diarizer.model_copy(
+        update={"num_gpus": 0.25, "num_cpus": 0.1, "idle_s": 1.0, "min_replicas": 0}
+    )
+    settings = serve_settings.model_copy(
+        update={"serve": serve_settings.serve.model_copy(update={"diarizer": limits})}
+    )
+    serve.run(wire(settings), name="idle", route_prefix="/idle")
+    try:
+        _wait_for_replicas(0)
+        # A model at zero replicas comes back when it is needed.
+        handle = serve.get_deployment_handle("diarizer", "idle")
+        diarizer = ServedDiarizer(Caller(handle, "diarizer", 60))
+        import asyncio
+
+        found = asyncio.run(diarizer.diarize(Clip(conversation.path.resolve().as_uri()), DiarizeOptions()))
+        assert len(found.speakers) == 2
+    finally:
+        serve.delete("idle")
+
+
+def _wait_for_replicas(wanted: int) -> None:
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        states = serve.status().applications["idle"].deployments["diarizer"].replica_states
+        if sum(states.values()) == wanted:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"the diarizer never came to {wanted} replicas: {states}")
