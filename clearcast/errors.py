@@ -17,7 +17,10 @@ ClearCastError
 │   ├── LanguageUnsupported   the chosen engine does not speak this language
 │   ├── SpeechTooShort        not enough speech to make a voiceprint
 │   ├── FileFormatInvalid     a transcript, RTTM or voices file that does not follow its format
-│   └── EmbeddingMismatch     voiceprints of different models were compared
+│   ├── EmbeddingMismatch     voiceprints of different models were compared
+│   ├── RequestMalformed      a request whose body or headers do not follow their format
+│   ├── MethodNotAllowed      the address exists, but not for this HTTP method
+│   └── UploadStalled         the upload stopped half-way
 ├── AccessError
 │   ├── Unauthenticated       no key, or an unknown one
 │   └── Forbidden             known, but not allowed
@@ -34,6 +37,7 @@ ClearCastError
     ├── Overloaded            the queue is full: come back after `retry_after_s`
     ├── ServiceTimeout        no answer in time
     ├── ServiceUnavailable    the replica died and retries were used up, or none is running
+    ├── StorageFull           no room is left on the disk
     └── Cancelled             stopped on request
 """
 
@@ -147,6 +151,25 @@ class EmbeddingMismatch(InputError):
     title = "Voiceprints of different models cannot be compared"
 
 
+class RequestMalformed(InputError):
+    code = "request_malformed"
+    http_status = 400
+    title = "The request cannot be read"
+
+
+class MethodNotAllowed(InputError):
+    code = "method_not_allowed"
+    http_status = 405
+    title = "The address does not know this method"
+
+
+class UploadStalled(InputError):
+    code = "upload_stalled"
+    http_status = 408
+    retryable = True
+    title = "The upload stopped half-way"
+
+
 class AccessError(ClearCastError):
     code = "access_denied"
     http_status = 403
@@ -241,6 +264,12 @@ class ServiceTimeout(ServiceError):
 class ServiceUnavailable(ServiceError):
     code = "service_unavailable"
     title = "A service is not running"
+
+
+class StorageFull(ServiceError):
+    code = "storage_full"
+    http_status = 507
+    title = "No room is left on the disk"
 
 
 class Cancelled(ServiceError):

@@ -12,20 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from clearcast.audio.sandbox import prepare
-from clearcast.speech.align import assign_speakers, rename_speakers
-from clearcast.speech.json_file import legacy_segments
-
 from clearcast.audio.recording import Clip
+from clearcast.audio.sandbox import prepare
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.local import local_services
 from clearcast.services import Services
 from clearcast.settings import EngineChoice, Settings, load_settings
+from clearcast.speech.align import assign_speakers, rename_speakers
+from clearcast.speech.legacy_shapes import LegacySegment, legacy_segments
 from clearcast.speech.meeting import Meeting, SpeakerIdentity
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.turns import Diarization, Span
-from clearcast.storage.voices import Voice, read_voice_book
+from clearcast.storage.voices import Voice, load_voices
 from pipelines.identify import identify_speakers
 from pipelines.stages import StageHook, StageProgress, ignore_stages, run_stage
 from pipelines.transcribe import transcribe_windows
@@ -110,7 +109,7 @@ def process_meeting_audio(
     transcriptor_model_path: str | Path | None = None,
     *,
     settings: Settings | None = None,
-) -> list[dict[str, float | str]]:
+) -> list[LegacySegment]:
     """Who said what in a recording, in one blocking call and one process.
 
     Args:
@@ -134,7 +133,7 @@ def process_meeting_audio(
         settings = with_whisper(settings, str(transcriptor_model_path))
     voices: Sequence[Voice] = ()
     if voice_embeddings_database_path is not None:
-        voices = read_voice_book(Path(voice_embeddings_database_path)).voices
+        voices = load_voices(Path(voice_embeddings_database_path)).voices
     text = TranscribeOptions(language=expected_language) if output_transcriptions else None
     options = MeetingOptions(transcribe=text)
 

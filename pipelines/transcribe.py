@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from clearcast.speech.windows import plan_windows
-
 from clearcast.audio.recording import Clip
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Span
+from clearcast.speech.windows import plan_windows
 from pipelines.stages import StageHook, StageProgress, ignore_stages, run_stage, share
 
 WINDOW_TARGET_S = 300.0
@@ -65,6 +64,11 @@ async def transcribe_windows(
         progress("transcribe", fraction)
 
     windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
+    if options.voice_activity:
+        # A window in which nobody speaks gives at best nothing, at worst invented words. The first is kept
+        # in any case, so that an empty transcript still names its engine.
+        spoken = tuple(window for window in windows if any(window.overlap_s(span) for span in speech))
+        windows = spoken or windows[:1]
     parts: list[Transcript] = []
     language = options.language
     for index, window in enumerate(windows):
