@@ -86,6 +86,12 @@ class Engine(ABC):
         """The files these options need, beyond what the packages carry."""
         return ()
 
+    @classmethod
+    def catalogue(cls) -> tuple[ModelSpec, ...]:
+        """Every published model this engine can use, whatever the options; `clearcast models list` shows
+        them and `pull` knows their names."""
+        return ()
+
     @property
     @abstractmethod
     def model_name(self) -> str:

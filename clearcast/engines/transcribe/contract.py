@@ -67,6 +67,14 @@ class TranscriptionEngine(Engine):
 
         Raises LanguageUnsupported or OptionInvalid when the engine cannot do what is asked.
         """
+        self.check(options)
+        self.load()
+        stop_s = recording.duration_s if end_s is None else min(end_s, recording.duration_s)
+        return self._run(recording, start_s, stop_s, options, progress)
+
+    def check(self, options: TranscribeOptions) -> None:
+        """Raises LanguageUnsupported or OptionInvalid for what this engine never does. Loads nothing, so
+        that callers can ask before long work."""
         known = self.languages
         if options.language is not None and known is not None and options.language not in known:
             raise LanguageUnsupported(
@@ -77,9 +85,6 @@ class TranscriptionEngine(Engine):
             )
         if options.task == "translate" and not self.can_translate:
             raise OptionInvalid(f"The engine {self.engine_name()} cannot translate.")
-        self.load()
-        stop_s = recording.duration_s if end_s is None else min(end_s, recording.duration_s)
-        return self._run(recording, start_s, stop_s, options, progress)
 
     @abstractmethod
     def _run(

@@ -1,0 +1,212 @@
+"""Services that need no model: results are given, or follow from plain properties of the sound.
+
+To these services a speaker is a tone: voiceprints tell how a sound's power lies over eight bands, so that
+two tones are two people and the same tone is the same person again. Silence holds no speech.
+
+What lives here: fakes of the Protocols in `clearcast/services.py`. What does not: fake files (`media`) and
+fake checkpoints (`checkpoints`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, Recording
+from clearcast.engines.diarize.contract import DiarizeOptions
+from clearcast.engines.embed.contract import Calibration, Embedding
+from clearcast.engines.engine import EngineContext, EngineOptions, Progress, ignore_progress
+from clearcast.engines.identify.contract import Candidate, IdentificationEngine, Match
+from clearcast.engines.transcribe.contract import TranscribeOptions
+from clearcast.services import Services
+from clearcast.speech.meeting import Verdict
+from clearcast.speech.provenance import Provenance
+from clearcast.speech.transcript import Segment, Transcript, Word
+from clearcast.speech.turns import Diarization, Span, Turn
+from clearcast.storage.voices import Voice
+
+HIGHEST_HZ = 2000
+BANDS = 8
+SILENCE = 1e-3
+_NOWHERE = Path("/nonexistent")
+CALIBRATION = Calibration(accept_score=0.9, uncertain_score=0.7, min_speech_s=1.0)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Stops a fake in the middle of its work until it is released, and notes how that ended."""
+
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self) -> None:
+        self.entered.set()
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+
+
+@dataclass(slots=True)
+class FakeDiarizer:
+    """Gives `turns` as far as the recording reaches; without any, one speaker talks all the time.
+
+    `asked` collects the options of every call.
+    """
+
+    turns: Sequence[Turn] = ()
+    hold: Hold | None = None
+    asked: list[DiarizeOptions] = field(default_factory=list)
+
+    async def diarize(
+        self, clip: Clip, options: DiarizeOptions, progress: Progress = ignore_progress
+    ) -> Diarization:
+        self.asked.append(options)
+        if self.hold is not None:
+            await self.hold.wait()
+        duration_s, is_silent = _look(clip)
+        turns = self.turns or (Turn(0.0, duration_s, "SPEAKER_00"),)
+        heard = tuple(
+            Turn(turn.start_s, min(turn.end_s, duration_s), turn.speaker)
+            for turn in turns
+            if turn.start_s < duration_s and not is_silent
+        )
+        progress(1.0)
+        return Diarization(heard, duration_s, Provenance("diarize", "fake", "given-turns"))
+
+
+@dataclass(slots=True)
+class FakeEmbedder:
+    """Voiceprints of tones; speech is the whole of a recording that is not silent."""
+
+    async def describe(self) -> tuple[Provenance, Calibration]:
+        return Provenance("embed", "fake", "tones"), CALIBRATION
+
+    async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
+        return tuple(_voiceprint(group) for group in voices)
+
+    async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
+        duration_s, is_silent = _look(clip)
+        progress(1.0)
+        return () if is_silent else (Span(0.0, duration_s),)
+
+
+@dataclass(slots=True)
+class FakeTranscriber:
+    """Gives those of `segments` that begin in the clip; without any, "hello" for every stretch of speech.
+
+    `asked` collects the options of every call. `error` is raised instead of an answer.
+    """
+
+    segments: Sequence[Segment] = ()
+    language: str = "en"
+    hold: Hold | None = None
+    error: Exception | None = None
+    asked: list[TranscribeOptions] = field(default_factory=list)
+
+    async def transcribe(
+        self, clip: Clip, options: TranscribeOptions, progress: Progress = ignore_progress
+    ) -> Transcript:
+        self.asked.append(options)
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.error is not None:
+            raise self.error
+        duration_s, _ = _look(clip)
+        end_s = duration_s if clip.end_s is None else min(clip.end_s, duration_s)
+        segments = self.segments or [_hello(span) for span in options.speech or ()]
+        progress(1.0)
+        return Transcript(
+            segments=tuple(one for one in segments if clip.start_s <= one.start_s < end_s),
+            language=options.language or self.language,
+            duration_s=duration_s,
+            provenance=(Provenance("transcribe", "fake", "given-words", "rough"),),
+            language_confidence=None if options.language else 0.9,
+        )
+
+
+class FakeIdentifier(IdentificationEngine):
+    """The nearest voice by cosine."""
+
+    def __init__(self) -> None:
+        super().__init__(EngineOptions(), EngineContext(models_dir=_NOWHERE))
+
+    @classmethod
+    def engine_name(cls) -> str:
+        return "fake"
+
+    @property
+    def model_name(self) -> str:
+        return "cosine"
+
+    def _load(self) -> None:
+        """Nothing to load."""
+
+    def _run(
+        self, embedding: Embedding, voices: Sequence[Voice], model: str, calibration: Calibration
+    ) -> Match:
+        scored = sorted(
+            (
+                Candidate(voice.name, float(max(sample.embedding @ embedding for sample in voice.samples)))
+                for voice in voices
+            ),
+            key=lambda candidate: -candidate.score,
+        )
+        best, runner_up = (*scored, None, None)[:2]
+        limits = (calibration.accept_score, calibration.uncertain_score)
+        return Match(_verdict(best, *limits), best, runner_up, *limits)
+
+
+def fake_services(
+    diarizer: FakeDiarizer | None = None, transcriber: FakeTranscriber | None = None
+) -> Services:
+    """All services, none of them real."""
+    embedder = FakeEmbedder()
+    return Services(
+        diarizer=diarizer or FakeDiarizer(),
+        embedder=embedder,
+        speech_finder=embedder,
+        transcriber=transcriber or FakeTranscriber(),
+        identifier=FakeIdentifier(),
+    )
+
+
+def _verdict(best: Candidate | None, accept_score: float, uncertain_score: float) -> Verdict:
+    if best is None:
+        return "not_compared"
+    if best.score >= accept_score:
+        return "identified"
+    return "uncertain" if best.score >= uncertain_score else "unknown"
+
+
+def _hello(span: Span) -> Segment:
+    word = Word(span.start_s, span.end_s, "hello", confidence=0.5)
+    return Segment(span.start_s, span.end_s, "hello", (word,), confidence=0.5)
+
+
+def _look(clip: Clip) -> tuple[float, bool]:
+    """The length of the whole recording, and whether it is silent."""
+    with Recording.from_uri(clip.uri) as recording:
+        loudest = max((float(np.abs(sound).max()) for _, sound in recording.windows(10.0)), default=0.0)
+        return recording.duration_s, loudest < SILENCE
+
+
+def _voiceprint(clips: Sequence[Clip]) -> Embedding | None:
+    pieces = []
+    for clip in clips:
+        with Recording.from_uri(clip.uri) as recording:
+            pieces.append(recording.read(clip.start_s, clip.end_s))
+    sound = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    if len(sound) < SAMPLE_RATE_HZ // 10:
+        return None
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    heard = power[: round(len(power) * HIGHEST_HZ * 2 / SAMPLE_RATE_HZ)]
+    bands = np.array([band.sum() for band in np.array_split(heard, BANDS)])
+    norm = float(np.linalg.norm(bands))
+    return None if norm < SILENCE else np.asarray(bands / norm, np.float32)
