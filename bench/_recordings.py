@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from clearcast.audio.sandbox import prepare_sync
-
 from clearcast.audio.recording import SAMPLE_RATE_HZ, write_header
+from clearcast.audio.sandbox import prepare_sync
 from clearcast.sample import sample_conversation
 from clearcast.settings import load_settings
 

@@ -11,12 +11,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from clearcast.client import ClearCast
-
 from bench._processes import cpu_between, cpu_seconds, memory_bytes
 from bench._recordings import conversation_of
 from bench.row import Row
 from clearcast.auth import KeyFile
+from clearcast.client import ClearCast
 from clearcast.settings import Settings, load_settings
 from deployments.server import running
 

@@ -13,12 +13,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from clearcast.origin import assert_own_packages
 from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
 
+from clearcast.origin import assert_own_packages
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder

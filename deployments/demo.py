@@ -13,18 +13,18 @@ import time
 from pathlib import Path
 
 import yaml
-from clearcast.audio.encode import encode_file
-from clearcast.audio.sandbox import prepare_sync
-from clearcast.client import ClearCast
 from rich.console import Console
 from rich.text import Text
 
+from clearcast.audio.encode import encode_file
 from clearcast.audio.recording import Recording
+from clearcast.audio.sandbox import prepare_sync
 from clearcast.auth import KeyFile
+from clearcast.client import ClearCast
 from clearcast.errors import ClearCastError
 from clearcast.sample import sample_conversation
 from clearcast.settings import Settings, load_settings, profile_path
-from clearcast.speech import formats
+from clearcast.speech.formats import write_result
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.provenance import Provenance
 from deployments.demo_whisper import choose_transcriber
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def demo_settings() -> Settings:
-    """The local profile with the transcription engine chosen for this machine, written down as a profile."""
+    """The local profile with the transcription engine chosen for this machine, written to a file."""
     base = load_settings("local")
     engine, options = choose_transcriber(base, console)
     values = yaml.safe_load(profile_path("local").read_text(encoding="utf-8"))
@@ -111,11 +111,9 @@ def show(meeting: Meeting) -> None:
         console.print(line.append(f"  {segment.text}"))
     console.print()
     for speaker in meeting.speakers:
-        second = (
-            f", next {speaker.runner_up_name} {speaker.runner_up_score:.2f}"
-            if speaker.runner_up_name
-            else ""
-        )
+        second = ""
+        if speaker.runner_up_score is not None:
+            second = f", next {speaker.runner_up_name} {speaker.runner_up_score:.2f}"
         score = f"{speaker.best_score:.2f}" if speaker.best_score is not None else "–"
         console.print(f"  {speaker.label}: {speaker.verdict} as {speaker.best_name} ({score}{second})")
     console.print("  Made by " + "; ".join(str(made_by) for made_by in makers(meeting)))
@@ -129,7 +127,7 @@ def makers(meeting: Meeting) -> tuple[Provenance, ...]:
 def write(meeting: Meeting) -> None:
     for name in ("json", "txt", "srt", "vtt", "rttm"):
         path = OUTPUT / f"meeting.{name}"
-        path.write_text(formats.write(meeting, name), encoding="utf-8")
+        path.write_text(write_result(meeting, name), encoding="utf-8")
     console.print("\nFiles: " + "  ".join(str(path) for path in sorted(OUTPUT.glob("meeting.*"))))
     console.print(f"Profile: {OUTPUT / 'profile.yaml'}")
 

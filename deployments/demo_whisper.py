@@ -8,13 +8,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-import httpx
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
 from clearcast.engines.engine import engine_class
 from clearcast.errors import ModelError
-from clearcast.models.pull import hub_url, pull
+from clearcast.models.hub import Hub
+from clearcast.models.pull import pull
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
 from clearcast.settings import Settings
@@ -30,7 +30,8 @@ def choose_transcriber(settings: Settings, console: Console) -> tuple[str, dict[
     if found is not None:
         console.print(f"Words by Whisper {found!r}, which is on this machine.")
         return "faster_whisper", {"model": found}
-    if sys.stdin.isatty() and sys.stdout.isatty() and hub_answers() and fetch(settings, console):
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    if interactive and Hub().answers(ANSWER_WITHIN_S) and fetch(settings, console):
         return "faster_whisper", {"model": "small"}
     console.print(
         "Words by the rough English engine (pocketsphinx). Far better: clearcast models pull whisper-small",
@@ -54,14 +55,6 @@ def whisper_spec(model: str) -> ModelSpec:
     cls = engine_class("transcribe", "faster_whisper")
     (spec,) = cls.models(cls.Options(model=model))  # type: ignore[call-arg]
     return spec
-
-
-def hub_answers() -> bool:
-    """Whether the model hub can be reached from here, asked once and briefly."""
-    try:
-        return httpx.head(hub_url(), timeout=ANSWER_WITHIN_S, follow_redirects=True).status_code < 500
-    except httpx.HTTPError:
-        return False
 
 
 def fetch(settings: Settings, console: Console) -> bool:

@@ -70,8 +70,8 @@ def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
         serve.run(wire(settings), name=APP_NAME, route_prefix="/")
         yield f"http://{settings.http.host}:{settings.http.port}"
     finally:
-        serve.shutdown()
-        ray.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print) -> None:

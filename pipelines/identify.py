@@ -35,11 +35,28 @@ async def identify_speakers(
     groups = [[replace(clip, start_s=turn.start_s, end_s=turn.end_s) for turn in turns] for turns in solo]
     embeddings = await services.embedder.embed(groups)
     used_s = [sum(turn.duration_s for turn in turns) for turns in solo]
+    found = [
+        await _verdict(services, label, speech_s[label], heard_s, embedding, voices)
+        for label, heard_s, embedding in zip(labels, used_s, embeddings, strict=True)
+    ]
+    return one_name_each(found)
+
+
+def one_name_each(speakers: Sequence[SpeakerIdentity]) -> tuple[SpeakerIdentity, ...]:
+    """Of several speakers identified as the same voice, the best score keeps the name.
+
+    The diarizer heard them as different people, so the others are "uncertain": either it split one person
+    or the second is a stranger who sounds alike (over one telephone line, most people do).
+    """
+    best: dict[str | None, float] = {}
+    for speaker in speakers:
+        if speaker.verdict == "identified" and speaker.best_score is not None:
+            best[speaker.best_name] = max(speaker.best_score, best.get(speaker.best_name, -1.0))
     return tuple(
-        [
-            await _verdict(services, label, speech_s[label], heard_s, embedding, voices)
-            for label, heard_s, embedding in zip(labels, used_s, embeddings, strict=True)
-        ]
+        replace(speaker, verdict="uncertain")
+        if speaker.verdict == "identified" and speaker.best_score != best[speaker.best_name]
+        else speaker
+        for speaker in speakers
     )
 
 

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from clearcast.errors import EngineUnknown, SettingsInvalid
 from clearcast.models.spec import ModelSpec
+from clearcast.privacy import forbid_telemetry
 from clearcast.speech.provenance import Provenance
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ class Engine(ABC):
             if self._loaded:
                 return
             started_s = time.perf_counter()
+            forbid_telemetry()
             self._load()
             self._loaded = True
             logger.info(

@@ -57,6 +57,15 @@ async def test_between_the_scores_a_speaker_keeps_the_label(two_speakers: Servic
     assert meeting.speakers[0].best_name == "Ada"
 
 
+async def test_two_speakers_are_not_given_one_name(two_speakers: Services) -> None:
+    embedder = replace(two_speakers.embedder, voices={0.0: (1.0, 0.0), 4.0: (0.9, 0.436)})  # type: ignore[type-var]
+    services = replace(two_speakers, embedder=embedder)
+    meeting = await run_meeting(services, CLIP, 10.0, [voice("Ada", 1.0, 0.0)])
+    assert [speaker.verdict for speaker in meeting.speakers] == ["identified", "uncertain"]
+    assert meeting.diarization.speakers == ("Ada", "SPEAKER_01")
+    assert meeting.speakers[1].best_name == "Ada"
+
+
 async def test_strangers_stay_unknown(two_speakers: Services) -> None:
     meeting = await run_meeting(two_speakers, CLIP, 10.0, [voice("Eve", -1.0, -1.0)])
     assert [speaker.verdict for speaker in meeting.speakers] == ["unknown", "unknown"]

@@ -111,10 +111,12 @@ def _halves(points: Matrix) -> npt.NDArray[np.bool_]:
     centred = points - points.mean(axis=0)
     axis = np.linalg.svd(centred[:BLOCK], full_matrices=False)[2][0]
     along: Matrix = centred @ axis
-    upper = along >= np.sort(along)[len(along) // 2]
+    upper: npt.NDArray[np.bool_] = along >= np.sort(along)[len(along) // 2]
     for _ in range(20):
         low, high = points[~upper].mean(axis=0), points[upper].mean(axis=0)
-        nearer = np.square(points - high).sum(axis=1) < np.square(points - low).sum(axis=1)
+        nearer: npt.NDArray[np.bool_] = np.square(points - high).sum(axis=1) < np.square(points - low).sum(
+            axis=1
+        )
         if nearer.all() or not nearer.any() or (nearer == upper).all():
             break
         upper = nearer

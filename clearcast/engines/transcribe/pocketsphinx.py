@@ -26,7 +26,7 @@ from clearcast.speech.turns import Span
 
 _FRAMES_PER_S = 100  # PocketSphinx's `frate`
 _PAUSE_S = 0.5  # shorter pauses do not end an utterance
-_MARGIN_S = 0.3  # silence kept around speech; the model expects some
+_MARGIN_S = 0.5  # silence kept around speech: the model expects some, and its mean settles on it
 _LONGEST_S = 15.0  # the search grows with length and its language model knows sentences, not minutes
 _SEARCHED_AT_ONCE_S = 600.0
 _SHORTEST_S = 0.1  # nothing to decode in less than a few frames

@@ -1,0 +1,128 @@
+"""How far the work is: bars on a terminal, plain lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from clearcast.cli.session import Session
+from pipelines.stages import StageProgress, ignore_stages
+
+if TYPE_CHECKING:
+    from clearcast.models.pull import PullProgress  # the hub's library takes most of a second
+
+
+_PERCENT = TextColumn("{task.percentage:>3.0f} %")
+
+STAGES = {
+    "decode": "reading the file",
+    "diarize": "telling speakers apart",
+    "identify": "looking up names",
+    "listen": "finding speech",
+    "transcribe": "writing down words",
+    "server": "waiting for the server",
+}
+
+
+class StageBars:
+    """Bars for the files of one run: one for each stage of the file in work, one for all files."""
+
+    def __init__(self, session: Session, num_files: int) -> None:
+        self._session = session
+        self._num_files = num_files
+        self._num_done = 0
+
+    @contextmanager
+    def file(self, name: str) -> Iterator[StageProgress]:
+        """Show the stages of one file. The bars are gone at the end, before its result is shown."""
+        if self._session.quiet:
+            yield ignore_stages
+        elif self._session.notes.is_terminal:
+            with _bars(self._session, BarColumn(), _PERCENT, TimeElapsedColumn()) as bars:
+                if self._num_files > 1:
+                    bars.add_task("files", total=self._num_files, completed=self._num_done)
+                yield _Stages(bars, name)
+        else:
+            yield _StageLines(self._session, name)
+        self._num_done += 1
+
+
+class _Stages:
+    """A `StageProgress` that adds a bar for each stage as it begins."""
+
+    def __init__(self, bars: Progress, name: str) -> None:
+        self._bars = bars
+        self._name = name
+        self._tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if stage not in self._tasks:
+            for task in self._tasks.values():
+                self._bars.update(task, completed=1.0)
+            words = STAGES.get(stage, stage)
+            self._tasks[stage] = self._bars.add_task(f"{self._name}: {words}", total=1.0)
+        self._bars.update(self._tasks[stage], completed=fraction)
+
+
+class _StageLines:
+    """A `StageProgress` that prints a line for each stage as it begins."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self._name = name
+        self._told: set[str] = set()
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        if stage not in self._told:
+            self._told.add(stage)
+            self._session.note(f"{self._name}: {STAGES.get(stage, stage)} …")
+
+
+def _bars(session: Session, *columns: ProgressColumn) -> Progress:
+    # Standard output stays as it is: rich would lead it to the console of the bars, standard error.
+    return Progress(
+        TextColumn("{task.description}"),
+        *columns,
+        TimeRemainingColumn(),
+        console=session.notes,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+@contextmanager
+def byte_bar(session: Session, name: str) -> Iterator[PullProgress]:
+    """A bar for bytes that arrive or are read; on no terminal a line for each quarter."""
+    if session.quiet or not session.notes.is_terminal:
+        yield _quarters(session, name)
+        return
+    with _bars(session, BarColumn(), DownloadColumn(), TransferSpeedColumn()) as bars:
+        task = bars.add_task(name, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _quarters(session: Session, name: str) -> PullProgress:
+    told = -1
+
+    def tell(done_bytes: int, total_bytes: int) -> None:
+        nonlocal told
+        quarter = 4 * done_bytes // total_bytes if total_bytes else 4
+        if quarter > told:
+            told = quarter
+            session.note(f"{name}: {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
+
+    return tell

@@ -1,0 +1,25 @@
+"""`clearcast serve`: the whole platform on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from clearcast.cli.session import Session, pass_session
+
+
+@click.command(short_help="Start the whole platform.")
+@pass_session
+def serve(session: Session) -> None:
+    """Start the platform: Ray Serve, the models, the HTTP API. Ctrl-C stops it.
+
+    \b
+    clearcast serve
+    clearcast --profile gpu serve
+    CLEARCAST__HTTP__PORT=9000 clearcast serve
+
+    It listens on this machine only (127.0.0.1) unless the profile says otherwise, and asks for an API key,
+    which it prints at the first start; `clearcast keys` makes more.
+    """
+    from deployments.server import serve_forever  # Ray takes seconds to import
+
+    serve_forever(session.profile, say=lambda text: session.results.print(text, markup=False))

@@ -1,0 +1,57 @@
+"""`/health` and `/metrics`: what machines ask about this one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from deployments.ingress.access import Reader
+from deployments.ingress.problem_docs import problems
+from deployments.ingress.state import State
+
+router = APIRouter(tags=["Monitoring"])
+
+
+class Alive(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Readiness(BaseModel):
+    status: Literal["ready", "not_ready"]
+    missing: dict[str, str] = Field(description="What is not ready, and why.")
+
+
+@router.get("/health/live", operation_id="isAlive", summary="Is this process alive?")
+async def is_alive() -> Alive:
+    """Answers as long as the event loop turns. Needs no key."""
+    return Alive()
+
+
+@router.get(
+    "/health/ready",
+    operation_id="isReady",
+    summary="Can this server take work?",
+    responses={503: {"model": Readiness, "description": "Not yet; `missing` tells what for."}},
+)
+async def is_ready(state: State, response: Response) -> Readiness:
+    """503 until everything that answers need is there. Needs no key."""
+    missing = dict(await state.ready())
+    response.status_code = 503 if missing else 200
+    return Readiness(status="not_ready" if missing else "ready", missing=missing)
+
+
+@router.get(
+    "/metrics",
+    operation_id="readMetrics",
+    summary="Counts and times, for Prometheus",
+    response_class=Response,
+    responses={
+        **problems(),
+        200: {"content": {"text/plain": {}}, "description": "Prometheus's text format."},
+    },
+)
+async def read_metrics(_reader: Reader, state: State) -> Response:
+    """Of this process; with several ingress replicas each has its own."""
+    return Response(state.metrics.page(), media_type=state.metrics.media_type)
