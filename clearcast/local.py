@@ -74,8 +74,12 @@ class LocalEmbedder(_Local):
 
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         def work(report: Progress) -> tuple[Span, ...]:
-            with Recording.from_uri(clip.uri) as recording:
-                return self.voice_activity.detect(recording, report)
+            with (
+                Recording.from_uri(clip.uri) as whole,
+                whole.section(clip.start_s, clip.end_s) as recording,
+            ):
+                found = self.voice_activity.detect(recording, report)
+            return tuple(Span(clip.start_s + s.start_s, clip.start_s + s.end_s) for s in found)
 
         return await self._run(work, progress)
 

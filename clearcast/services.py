@@ -45,7 +45,7 @@ class Embedder(Protocol):
 
 class SpeechFinder(Protocol):
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
-        """Where somebody speaks, in seconds from the start of the recording."""
+        """Where somebody speaks within the clip, in seconds from the start of the recording."""
         ...
 
 

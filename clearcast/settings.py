@@ -39,7 +39,9 @@ class AudioSettings(_Section):
         default=600.0, gt=0, description="Wall-clock seconds one decoding may take."
     )
     decode_memory_bytes: int = Field(
-        default=1 << 30, gt=0, description="Address space one decoding may use, in bytes."
+        default=1 << 30,
+        ge=1 << 28,  # the decoder itself needs 202 MiB of address space
+        description="Address space one decoding may use, in bytes.",
     )
 
 

@@ -16,9 +16,9 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 _HEAD = """# Settings
 
 A profile (`config/local.yaml`, `gpu.yaml`, `cluster.yaml`, or any YAML file) gives the values; whatever it
-leaves out has the default below. An environment variable overrides the profile: `CLEARCAST__` and the name
-with `__` for each dot, for example `CLEARCAST__HTTP__PORT=9000`. Unknown names are refused. Which profile is
-read: `--profile`, else `$CLEARCAST_PROFILE`, else `local`.
+leaves out has the default below. An environment variable overrides the profile: `CLEARCAST__` and the
+name with `__` for each dot, for example `CLEARCAST__HTTP__PORT=9000`. Unknown names are refused. Which
+profile is read: `--profile`, else `$CLEARCAST_PROFILE`, else `local`.
 
 This page is made by `python -m clearcast.settings_page`.
 

@@ -7,6 +7,7 @@ that runs already, use `serve deploy` instead.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -57,6 +58,8 @@ def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
     import ray
     from ray import serve
 
+    # Serve tells every step; what matters to the user is said by those who call this.
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         serve.start(
             http_options={
@@ -69,9 +72,9 @@ def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
 
         serve.run(wire(settings), name=APP_NAME, route_prefix="/")
         yield f"http://{settings.http.host}:{settings.http.port}"
+        serve.delete(APP_NAME)  # lets requests that are under way finish
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
+        ray.shutdown()  # ends every process of this private Ray, Serve's own among them
 
 
 def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print) -> None:

@@ -98,8 +98,8 @@ def test_replicas_that_ask_for_more_processors_than_there_are_get_a_warning(
     assert "num_cpus" in check.what_to_do
 
 
-def test_a_decoder_without_room_to_work_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CLEARCAST__AUDIO__DECODE_MEMORY_BYTES", "1000000")
+def test_a_decoder_that_cannot_finish_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEARCAST__AUDIO__DECODE_TIMEOUT_S", "0.001")
     assert checks("local")["decoding"].state == "fail"
 
 

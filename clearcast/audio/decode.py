@@ -146,7 +146,7 @@ class Decoder:
             raise self._media.reader.failure
 
     def _decoded(self, packet: Packet[AudioStream] | None) -> Iterator[AudioFrame]:
-        """The frames of a packet, None for those still held back. Damaged ones are left out, as ffmpeg does."""
+        """The frames of a packet, None for those held back. Damaged ones are left out, as in ffmpeg."""
         try:
             yield from self._media.stream.codec_context.decode(packet)
         except av.error.MemoryError:

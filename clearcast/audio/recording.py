@@ -52,6 +52,7 @@ class Recording:
         self.num_samples = num_samples
         self.path = path
         self._array = array
+        self._first = 0  # in the file, where this recording begins
         self._file = None if path is None else path.open("rb")
 
     @classmethod
@@ -99,7 +100,8 @@ class Recording:
         if self._array is not None:
             return self._array[start:stop]
         assert self._file is not None
-        raw = os.pread(self._file.fileno(), (stop - start) * 2, _HEADER_BYTES + start * 2)
+        offset_bytes = _HEADER_BYTES + (self._first + start) * 2
+        raw = os.pread(self._file.fileno(), (stop - start) * 2, offset_bytes)
         return np.frombuffer(raw, "<i2").astype(np.float32) / np.float32(32768.0)
 
     def read(self, start_s: float = 0.0, end_s: float | None = None) -> FloatAudio:
@@ -112,6 +114,16 @@ class Recording:
         step = max(1, round(window_s * SAMPLE_RATE_HZ))
         for start in range(0, self.num_samples, step):
             yield start, self.read_samples(start, start + step)
+
+    def section(self, start_s: float, end_s: float | None = None) -> Recording:
+        """A stretch of this recording as one of its own; its times count from `start_s`."""
+        last = self.num_samples if end_s is None else min(self.num_samples, round(end_s * SAMPLE_RATE_HZ))
+        first = min(round(start_s * SAMPLE_RATE_HZ), last)
+        if self._array is not None:
+            return Recording.from_array(self._array[first:last])
+        part = Recording(last - first, path=self.path, array=None)
+        part._first = self._first + first
+        return part
 
     def clip(self, start_s: float = 0.0, end_s: float | None = None) -> Clip:
         """This stretch as a `Clip`. Raises ValueError for a recording that is only in memory."""

@@ -103,7 +103,7 @@ def _row(entry: CatalogueEntry, session: Session) -> dict[str, Any]:
 @click.option(
     "--from",
     "source",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
     help="Copy the files from a folder instead: for machines without a network.",
 )

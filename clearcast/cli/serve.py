@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from clearcast.cli import exit_codes
 from clearcast.cli.session import Session, pass_session
+from clearcast.errors import Conflict
 
 
 @click.command(short_help="Start the whole platform.")
@@ -22,4 +24,8 @@ def serve(session: Session) -> None:
     """
     from deployments.server import serve_forever  # Ray takes seconds to import
 
-    serve_forever(session.profile, say=lambda text: session.results.print(text, markup=False))
+    try:
+        serve_forever(session.profile, say=lambda text: session.results.print(text, markup=False))
+    except Conflict as error:
+        session.show_error(error)
+        raise click.exceptions.Exit(exit_codes.SERVICE) from error

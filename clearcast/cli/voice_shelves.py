@@ -16,7 +16,8 @@ from pipelines.enrol import Enrolment
 
 OWNER = "local"  # whose the voices of this machine's own user are in the store
 
-Enrol = Callable[[Sequence[Path]], Enrolment]
+Enrol = Callable[[Sequence[Path]], tuple[Enrolment, str | None]]
+"""Makes a voiceprint from files, and says what would make it better, if anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,9 @@ class StoreShelf:
         return [_row(voice) for voice in self._store.list(OWNER)]
 
     def add(self, name: str, files: Sequence[Path]) -> tuple[float | None, str | None]:
-        enrolment = self._enrol(files)
+        enrolment, advice = self._enrol(files)
         self._store.put_sample(OWNER, name, enrolment.sample)
-        return enrolment.speech_s, enrolment.advice
+        return enrolment.speech_s, advice
 
     def rename(self, name: str, new_name: str) -> None:
         self._store.rename(OWNER, name, new_name)
@@ -107,9 +108,9 @@ class FileShelf:
         return [_row(voice) for voice in self._book()]
 
     def add(self, name: str, files: Sequence[Path]) -> tuple[float | None, str | None]:
-        enrolment = self._enrol(files)
+        enrolment, advice = self._enrol(files)
         self._save(self._book().add_sample(name, enrolment.sample))
-        return enrolment.speech_s, enrolment.advice
+        return enrolment.speech_s, advice
 
     def rename(self, name: str, new_name: str) -> None:
         self._save(self._book().rename(name, new_name))

@@ -71,7 +71,7 @@ def _shelf(session: Session, server: ServerOptions, voices_file: Path | None) ->
                 yield ServerShelf(client)
             return
 
-        def enrol(files: Sequence[Path]) -> Enrolment:
+        def enrol(files: Sequence[Path]) -> tuple[Enrolment, str | None]:
             worker = LocalWorker(session, session.settings, temporary)
             worker.require("voice_activity", "embed")
             with StageBars(session, 1).file("voice") as progress:

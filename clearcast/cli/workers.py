@@ -34,7 +34,7 @@ from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization
 from clearcast.storage.voices import Voice
-from deployments.ingress.sound_check import warnings_on
+from deployments.ingress.sound_check import remarks_on, warnings_on
 from pipelines.enrol import Enrolment, run_enrolment
 from pipelines.meeting import MeetingOptions, run_meeting, with_whisper
 from pipelines.stages import StageProgress
@@ -104,19 +104,23 @@ class LocalWorker:
 
         return self._noted(*self._on_copy(path, work, progress))
 
-    def enrol(self, paths: Sequence[Path], progress: StageProgress) -> Enrolment:
-        """One voiceprint from recordings of one person."""
+    def enrol(self, paths: Sequence[Path], progress: StageProgress) -> tuple[Enrolment, str | None]:
+        """One voiceprint from recordings of one person, and what would make it better, if anything."""
 
-        async def work() -> Enrolment:
-            clips = []
+        async def work() -> tuple[Enrolment, str | None]:
+            recordings = []
             for number, path in enumerate(paths):
                 target = self.temporary / f"voice-{number}.wav"
-                await prepare(
-                    path, target, self.settings.audio, lambda fraction: progress("decode", fraction)
+                recordings.append(
+                    await prepare(
+                        path, target, self.settings.audio, lambda fraction: progress("decode", fraction)
+                    )
                 )
-                clips.append(Clip(target.resolve().as_uri()))
             progress("listen", 0.0)
-            return await run_enrolment(self._services, clips)
+            clips = [Clip(recording.path.resolve().as_uri()) for recording in recordings]
+            enrolment = await run_enrolment(self._services, clips)
+            remarks = remarks_on(recordings, enrolment.advice)
+            return enrolment, " ".join(remark.message for remark in remarks) or None
 
         return self._run(work())
 

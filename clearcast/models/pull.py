@@ -24,7 +24,7 @@ from clearcast.models.store import model_folder, partial_folder
 from clearcast.settings import Settings
 
 _SPARE_BYTES = 64 << 20  # left free on the disk when a download ends
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 PullProgress = Callable[[int, int], None]

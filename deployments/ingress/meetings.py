@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
@@ -18,7 +18,7 @@ from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization
 from deployments.ingress.forms import Form, request_body
 from deployments.ingress.metrics import StageClock
-from deployments.ingress.problem_docs import AUDIO_PROBLEMS, problems
+from deployments.ingress.problem_docs import answers
 from deployments.ingress.results import provenance_headers
 from deployments.ingress.transcription_forms import Language, split_words
 from deployments.ingress.voices import chosen_voices
@@ -54,7 +54,9 @@ class MeetingForm(DiarizationForm):
     response_format: Literal["json", "txt", "srt", "vtt", "rttm"] = Field(  # type: ignore[assignment]
         default="json", description="Form of the answer."
     )
-    language: Language | None = Field(default=None, description="ISO 639-1 code; detected when not given.")
+    language: Language | None = Field(
+        default=None, description="ISO 639-1 code; detected when not given.", examples=["fa"]
+    )
     output_transcriptions: bool = Field(default=True, description="False tells only who speaks when.")
     hotwords: list[str] = Field(default=[], description="Names and words to expect, also comma-separated.")
 
@@ -77,18 +79,13 @@ class MeetingDocument(BaseModel):
     warnings: tuple[str, ...]
 
 
-def _described(text_types: tuple[str, ...]) -> dict[int | str, dict[str, Any]]:
-    forms: dict[str, Any] = {kind: {"schema": {"type": "string"}} for kind in text_types}
-    return {**problems(*AUDIO_PROBLEMS), 200: {"content": forms}}
-
-
 @router.post(
     "/meetings",
     operation_id="createMeeting",
     summary="Who said what, by name",
     response_model=MeetingDocument,
     response_description="The meeting in the form that `response_format` asks for; JSON by default.",
-    responses=_described(("text/plain", "application/x-subrip", "text/vtt")),
+    responses=answers("text/plain", "application/x-subrip", "text/vtt"),
     openapi_extra=request_body(MeetingForm),
 )
 async def create_meeting(work: Working) -> Response:
@@ -102,7 +99,7 @@ async def create_meeting(work: Working) -> Response:
     summary="Who spoke when, by name",
     response_model=MeetingDocument,
     response_description="A meeting without text in the form that `response_format` asks for.",
-    responses=_described(("text/plain",)),
+    responses=answers("text/plain"),
     openapi_extra=request_body(DiarizationForm),
 )
 async def create_diarization(work: Working) -> Response:

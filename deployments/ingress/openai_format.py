@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from clearcast.speech.meeting import Meeting, SpeakerIdentity
 from clearcast.speech.provenance import Provenance
@@ -58,6 +58,19 @@ class Result(BaseModel):
 
 class PlainTranscription(Result):
     """`response_format=json`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "text": "Good morning everybody.",
+                "usage": {"type": "duration", "seconds": 2.4},
+                "provenance": [
+                    {"service": "transcribe", "engine": "faster_whisper", "model": "small", "quality": None}
+                ],
+                "warnings": [],
+            }
+        }
+    )
 
 
 class VerboseWord(BaseModel):

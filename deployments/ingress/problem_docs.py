@@ -61,6 +61,12 @@ def problems(*kinds: type[ClearCastError]) -> dict[int | str, dict[str, Any]]:
     return {status: _response(status, found) for status, found in sorted(by_status.items())}
 
 
+def answers(*text_types: str) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route that takes a recording and answers JSON or one of these types of text."""
+    texts = {kind: {"schema": {"type": "string"}} for kind in text_types}
+    return {**problems(*AUDIO_PROBLEMS), 200: {"content": texts}}
+
+
 def _response(status: int, kinds: list[type[ClearCastError]]) -> dict[str, Any]:
     content: dict[str, Any] = {
         "schema": {"$ref": "#/components/schemas/Problem"},

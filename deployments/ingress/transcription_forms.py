@@ -21,7 +21,9 @@ class TranslationForm(Form):
     """`POST /v1/audio/translations`."""
 
     model: str = Field(
-        max_length=200, description='"whisper-1", or the name of the engine or model that runs here.'
+        max_length=200,
+        description='"whisper-1", or the name of the engine or model that runs here.',
+        examples=["whisper-1"],
     )
     prompt: str | None = Field(default=None, description="Text said before, for style and spelling.")
     response_format: TextFormat = Field(default="json", description="Form of the answer.")
@@ -50,7 +52,9 @@ class TranscriptionForm(TranslationForm):
     response_format: TextFormat | Literal["diarized_json"] = Field(  # type: ignore[assignment]
         default="json", description="Form of the answer; `diarized_json` tells the speakers apart."
     )
-    language: Language | None = Field(default=None, description="ISO 639-1 code; detected when not given.")
+    language: Language | None = Field(
+        default=None, description="ISO 639-1 code; detected when not given.", examples=["fa"]
+    )
     languages: list[Language] = Field(
         default=[], description="One is taken as the language; several are left to detection."
     )

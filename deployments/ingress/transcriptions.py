@@ -17,7 +17,7 @@ from deployments.ingress.diarized_transcription import answer_diarized
 from deployments.ingress.event_stream import Emit, EventStream, TextParts
 from deployments.ingress.forms import request_body
 from deployments.ingress.metrics import StageClock
-from deployments.ingress.problem_docs import AUDIO_PROBLEMS, problems
+from deployments.ingress.problem_docs import answers
 from deployments.ingress.results import SUBTITLE_TYPES, provenance_headers
 from deployments.ingress.transcription_forms import TranscriptionForm, TranslationForm
 from deployments.ingress.work import Work, Working
@@ -38,7 +38,7 @@ Heard = tuple[Transcript, tuple[str, ...]]
     | openai_format.VerboseTranscription
     | openai_format.DiarizedTranscription,
     response_description="The transcript in the form that `response_format` asks for; JSON by default.",
-    responses=problems(*AUDIO_PROBLEMS),
+    responses=answers("text/plain", "application/x-subrip", "text/vtt", "text/event-stream"),
     openapi_extra=request_body(TranscriptionForm),
 )
 async def create_transcription(work: Working) -> Response:
@@ -70,7 +70,7 @@ async def create_transcription(work: Working) -> Response:
     summary="Translate a recording into English text",
     response_model=openai_format.PlainTranscription | openai_format.VerboseTranscription,
     response_description="The English text in the form that `response_format` asks for; JSON by default.",
-    responses=problems(*AUDIO_PROBLEMS),
+    responses=answers("text/plain", "application/x-subrip", "text/vtt"),
     openapi_extra=request_body(TranslationForm),
 )
 async def create_translation(work: Working) -> Response:

@@ -67,6 +67,20 @@ class VoiceList(BaseModel):
 
 
 class EnrolledVoice(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "voice": {
+                    "name": "Sara",
+                    "created_at": "2026-01-31T09:00:00Z",
+                    "samples": [{"model": "resemblyzer", "speech_s": 5.2}],
+                },
+                "speech_s": 5.2,
+                "remarks": [{"code": "short", "message": "5.2 s of speech is enough; 8 s is better."}],
+            }
+        }
+    )
+
     voice: VoiceSummary
     speech_s: float = Field(description="Seconds of speech found in the recordings of this request.")
     remarks: list[Remark] = Field(

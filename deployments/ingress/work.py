@@ -60,13 +60,19 @@ class Work:
         self.owner = owner
         self.folder = folder
         self._place = place
+        self._limit_s = state.settings.http.request_timeout_s
+        self._deadline_s = asyncio.get_running_loop().time() + self._limit_s
         self._copies = 0
         self._decoded_s = 0.0
         self._tasks: list[asyncio.Task[Any]] = []
 
     async def receive(self, kind: type[FormT]) -> tuple[FormT, Upload]:
-        """Read the request's body: its options, checked, and its files. Raises as `uploads`, `forms`."""
-        upload = await receive(self.request, self.folder, self.state.settings.audio.max_upload_bytes)
+        """Read the request's body: its options, checked, and its files.
+
+        Raises ServiceTimeout, and what `uploads` and `forms` raise.
+        """
+        max_bytes = self.state.settings.audio.max_upload_bytes
+        upload = await self._in_time(receive(self.request, self.folder, max_bytes))
         return forms.parse(kind, upload), upload
 
     async def decode(self, source: Path, clock: StageClock) -> Decoded:
@@ -113,18 +119,27 @@ class Work:
 
     async def _in_turn(self, pipeline: str, flow: Flow[T]) -> T:
         clock = StageClock(self.state.metrics, pipeline)
-        limit_s = self.state.settings.http.request_timeout_s
+
+        async def work() -> T:
+            async with self._place.turn():
+                return await flow(clock)
+
         try:
-            async with asyncio.timeout(limit_s) as limit, self._place.turn():
-                result = await flow(clock)
-        except TimeoutError as error:
-            if limit.expired():
-                raise ServiceTimeout(f"The request took longer than {limit_s:g} s.") from error
-            raise
+            result = await self._in_time(work())
         finally:
             clock.stop()
         self.state.metrics.audio_seconds.labels(pipeline).inc(self._decoded_s)
         return result
+
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """Wait for `work` until the request's time is up. Raises ServiceTimeout, or what it raises."""
+        try:
+            async with asyncio.timeout_at(self._deadline_s) as limit:
+                return await work
+        except TimeoutError as error:
+            if limit.expired():
+                raise ServiceTimeout(f"The request took longer than {self._limit_s:g} s.") from error
+            raise
 
     async def _client_leaves(self) -> None:
         """Returns when the client has closed the connection; the body must have been read."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,29 @@ def test_every_option_is_explained(path: tuple[str, ...]) -> None:
 def test_the_page_on_the_command_line_names_every_command(path: tuple[str, ...]) -> None:
     page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert f"clearcast {' '.join(path)}" in page
+
+
+def examples() -> Iterator[str]:
+    """Every line that starts with "clearcast" in the help pages and in the code of the pages in docs."""
+    for path in EVERY_COMMAND:
+        lines = CliRunner().invoke(clearcast, [*path, "--help"]).output.splitlines()
+        yield from (line.strip() for line in lines if line.startswith("  clearcast "))
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        lines = page.read_text(encoding="utf-8").splitlines()
+        yield from (line for line in lines if line.startswith("clearcast "))
+
+
+@pytest.mark.parametrize("example", sorted(set(examples())))
+def test_every_example_is_a_command_that_exists(example: str) -> None:
+    words = shlex.split(re.split(r"\s{2,}|\s[|<#]", example)[0])[1:]
+    command: click.Command = clearcast
+    context = clearcast.make_context("clearcast", list(words))
+    while isinstance(command, click.Group):
+        rest = [*context._protected_args, *context.args]
+        name, found, rest = command.resolve_command(context, rest)
+        assert found is not None
+        command = found
+        context = command.make_context(name, rest, parent=context)
 
 
 def test_the_real_program_answers_version_and_help(program) -> None:

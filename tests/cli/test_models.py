@@ -108,6 +108,20 @@ def test_offline_says_what_to_do_with_the_code_for_models(program) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_hubs_own_offline_switch_is_named(program, hub: FakeHub) -> None:
+    done = program("models", "pull", NAME, HF_ENDPOINT=hub.url, HF_HUB_OFFLINE="1")
+    assert done.returncode == 4
+    assert "HF_HUB_OFFLINE is set" in done.stderr
+    assert hub.requests == []
+
+
+def test_work_never_asks_the_hub_for_a_model_that_is_missing(program, hub: FakeHub) -> None:
+    done = program("transcribe", "any.wav", "--model", "tiny", HF_ENDPOINT=hub.url)
+    assert done.returncode == 4
+    assert "clearcast models pull whisper-tiny" in done.stderr
+    assert hub.requests == []
+
+
 def test_a_gated_model_names_page_and_setting(program, hub: FakeHub) -> None:
     (repo,) = hub.repos.values()
     repo.token = "hf_right"

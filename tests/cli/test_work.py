@@ -27,7 +27,7 @@ def short(conversation: Path, tmp_path: Path) -> Path:
 
 
 def test_a_meeting_is_shown_with_its_makers_and_a_word_on_rough_text(run, short: Path) -> None:
-    result = run("meeting", short, "--language", "en")
+    result = run("meeting", short, "--language", "en", "--speakers", "2")
     assert result.exit_code == 0, result.output
     assert "SPEAKER_00" in result.stdout
     assert "SPEAKER_01" in result.stdout
@@ -81,9 +81,9 @@ def test_the_number_of_speakers_is_taken_as_given(run, conversation: Path) -> No
     assert diarization.speakers == ("SPEAKER_00",)
 
 
-def test_sound_comes_from_standard_input_too(program, short: Path) -> None:
-    done = program("transcribe", "-", "-l", "en", "-f", "json", stdin=short.read_bytes())
-    assert done.returncode == 0, done.stderr
+def test_sound_comes_from_standard_input_too(run, short: Path) -> None:
+    done = run("transcribe", "-", "-l", "en", "-f", "json", stdin=short.read_bytes())
+    assert done.exit_code == 0, done.stderr
     transcript = read_json(done.stdout)
     assert isinstance(transcript, Transcript)
     assert transcript.segments

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
-from clearcast.audio.sandbox import Prepared, prepare_sync
 from ray import serve
 
+from clearcast.audio.recording import write_header
+from clearcast.audio.sandbox import Prepared, prepare_sync
 from clearcast.sample import sample_conversation
 from clearcast.settings import Settings, load_settings
 from deployments.server import start_ray
@@ -71,11 +72,13 @@ def replica_pid() -> Callable[[str], int]:
 
 
 @pytest.fixture
-def long_recording(tmp_path: Path, conversation: Prepared) -> Path:
-    """The conversation six times over, three minutes: long enough to be interrupted."""
-    from clearcast.audio.recording import write_header
+def repeated(tmp_path: Path, conversation: Prepared) -> Callable[[int], Path]:
+    """The half minute of conversation so many times over, to have something long enough to interrupt."""
 
-    raw = conversation.path.read_bytes()[44:] * 6
-    target = tmp_path / "long.wav"
-    target.write_bytes(write_header(len(raw)) + raw)
-    return target
+    def make(times: int) -> Path:
+        raw = conversation.path.read_bytes()[44:] * times
+        target = tmp_path / f"conversation-{times}.wav"
+        target.write_bytes(write_header(len(raw)) + raw)
+        return target
+
+    return make

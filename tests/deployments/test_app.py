@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from clearcast.audio.sandbox import Prepared
 from ray import serve
 from ray.serve.schema import ServeDeploySchema
 
 from clearcast.audio.recording import Clip
+from clearcast.audio.sandbox import Prepared
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.errors import SettingsInvalid
 from clearcast.settings import Settings

@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from clearcast.audio.sandbox import Prepared
 from ray import serve
 
 from clearcast.audio.recording import Clip, Recording
+from clearcast.audio.sandbox import Prepared
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import LanguageUnsupported, NotFound, Overloaded, ServiceTimeout
@@ -94,11 +94,12 @@ async def test_enrolled_speakers_are_called_by_name(served: Services, conversati
 async def test_killing_a_model_in_mid_meeting_ends_in_a_correct_result(
     served: Services,
     serve_settings: Settings,
-    long_recording: Path,
+    repeated: Callable[[int], Path],
     replica_pid: Callable[[str], int],
     victim: str,
 ) -> None:
-    stage = {"diarizer": "diarize", "transcriber": "transcribe"}[victim]
+    stage, times = {"diarizer": ("diarize", 16), "transcriber": ("transcribe", 2)}[victim]
+    long_recording = repeated(times)
     killed: list[int] = []
 
     def kill_once(name: str, fraction: float) -> None:
@@ -120,8 +121,9 @@ async def test_killing_a_model_in_mid_meeting_ends_in_a_correct_result(
 
 
 async def test_progress_moves_forward_from_every_stage(
-    served: Services, long_recording: Path, replica_pid: Callable[[str], int]
+    served: Services, repeated: Callable[[int], Path]
 ) -> None:
+    long_recording = repeated(2)
     seen: dict[str, list[float]] = {}
     with Recording.open(long_recording) as recording:
         duration_s = recording.duration_s
@@ -147,17 +149,18 @@ async def test_an_error_of_the_engine_arrives_as_itself(served: Services, conver
         await served.diarizer.diarize(Clip("file:///nowhere.wav"), DiarizeOptions())
 
 
-async def test_a_call_that_takes_too_long_is_a_timeout(app: str, long_recording: Path) -> None:
+async def test_a_call_that_takes_too_long_is_a_timeout(app: str, repeated: Callable[[int], Path]) -> None:
     impatient = ServedTranscriber(
         Caller(serve.get_deployment_handle("transcriber", app), "transcriber", timeout_s=0.5)
     )
     with pytest.raises(ServiceTimeout):
-        await impatient.transcribe(clip_of(long_recording), TranscribeOptions(language="en"))
+        await impatient.transcribe(clip_of(repeated(2)), TranscribeOptions(language="en"))
 
 
 async def test_a_cancelled_meeting_frees_the_model(
-    served: Services, long_recording: Path, conversation: Prepared
+    served: Services, repeated: Callable[[int], Path], conversation: Prepared
 ) -> None:
+    long_recording = repeated(4)
     with Recording.open(long_recording) as recording:
         duration_s = recording.duration_s
     started = asyncio.Event()
@@ -193,8 +196,9 @@ async def test_calls_for_voiceprints_that_arrive_together_get_their_own_answers(
 
 
 async def test_too_many_calls_at_once_are_told_to_come_back(
-    ray_cluster: None, serve_settings: Settings, long_recording: Path
+    ray_cluster: None, serve_settings: Settings, repeated: Callable[[int], Path]
 ) -> None:
+    long_recording = repeated(4)
     tight = serve_settings.serve.transcriber.model_copy(
         update={"max_ongoing_requests": 1, "max_queued_requests": 1}
     )

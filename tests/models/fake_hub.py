@@ -33,7 +33,7 @@ class Repo:
 class FakeHub:
     """Start with `with FakeHub({...}) as hub:`; `hub.url` is its address.
 
-    `served_bytes` counts what was sent of each path; `stall_after_bytes` makes it stop in the middle of an
+    `requests` keeps every path asked for; `served_bytes` counts what was sent of each file; `stall_after_bytes` makes it stop in the middle of an
     answer until `go_on` is set, and set `stalled` when it does; `break_after_bytes` cuts the connection
     there, once; `flipped` names a path whose bytes are sent with one bit changed; `silent` never answers.
     """
@@ -45,6 +45,7 @@ class FakeHub:
     silent: bool = False
     ignores_ranges: bool = False
     served_bytes: Counter[str] = field(default_factory=Counter)
+    requests: list[str] = field(default_factory=list)
     stalled: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -88,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(with_body=True)
 
     def _answer(self, *, with_body: bool) -> None:
+        self.hub.requests.append(self.path)
         if self.hub.silent:
             self.hub.go_on.wait()
             return

@@ -204,6 +204,27 @@ def test_a_model_larger_than_the_disk_is_refused_before_it_is_fetched(settings: 
         assert hub.served_bytes.total() == 0
 
 
+def test_a_disk_that_fills_up_keeps_what_has_arrived(settings: Settings) -> None:
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 2_000_000))\n"
+        "from tests.models.test_pull import SPEC, ModelDownloadFailed, Settings, pull\n"
+        "try: pull(SPEC, Settings.model_validate({'models': {'dir': sys.argv[1]}}), endpoint=sys.argv[2])\n"
+        "except ModelDownloadFailed as error: print(error.message)\n"
+    )
+    with hub_with() as hub:
+        run = subprocess.run(
+            [sys.executable, "-c", script, str(settings.models_path), hub.url],
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "too full" in run.stdout
+        assert status(SPEC, settings.models_path).state == "partial"
+        pull(SPEC, settings, endpoint=hub.url)
+    verify(SPEC, settings.models_path)
+
+
 def test_a_folder_copied_from_another_machine_is_found_as_it_is(settings: Settings, tmp_path: Path) -> None:
     with hub_with() as hub:
         folder = pull(SPEC, settings, endpoint=hub.url)

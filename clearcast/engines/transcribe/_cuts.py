@@ -36,7 +36,8 @@ def quietest_s(samples: FloatAudio) -> float:
         return len(samples) / SAMPLE_RATE_HZ / 2
     energy = np.square(samples[: frames * _FRAME_SAMPLES]).reshape(frames, _FRAME_SAMPLES).mean(axis=1)
     smooth = np.convolve(energy, np.ones(5) / 5, mode="valid")  # 5 frames: 100 ms
-    return (int(np.argmin(smooth)) + 2.5) * _FRAME_SAMPLES / SAMPLE_RATE_HZ
+    last_quietest = len(smooth) - 1 - int(np.argmin(smooth[::-1]))  # of equals the last: longer pieces
+    return (last_quietest + 2.5) * _FRAME_SAMPLES / SAMPLE_RATE_HZ
 
 
 def within(spans: Iterable[Span], stretch: Span) -> Iterator[Span]:

@@ -172,8 +172,9 @@ async def test_after_all_that_a_real_conversation_is_served_with_names(client: h
     )
     assert voice.status_code == 201
     answer = await client.post("/v1/diarizations", files={"file": sample.read_bytes()})
-    speakers = {speaker["verdict"]: speaker for speaker in answer.json()["speakers"]}
-    assert speakers.keys() == {"identified", "unknown"}
-    assert speakers["identified"]["best_name"] == "Sam"
+    speakers = answer.json()["speakers"]
+    assert len(speakers) == 2
+    (known,) = [speaker for speaker in speakers if speaker["verdict"] == "identified"]
+    assert known["best_name"] == "Sam"
     assert (await client.get("/health/ready")).json()["status"] == "ready"
     await client.delete("/v1/voices/Sam")

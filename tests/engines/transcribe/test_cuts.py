@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def test_pieces_follow_each_other_without_gaps_and_keep_to_the_limit(noise_with_
     pieces = list(cut_at_quiet(noise_with_a_pause, Span(1.5, 59.0), 7.0))
     assert pieces[0].start_s == 1.5
     assert pieces[-1].end_s == 59.0
-    assert all(one.end_s == two.start_s for one, two in zip(pieces, pieces[1:], strict=False))
+    assert all(one.end_s == two.start_s for one, two in pairwise(pieces))
     assert all(0.0 < piece.duration_s <= 7.0 for piece in pieces)
 
 

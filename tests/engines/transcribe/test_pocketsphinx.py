@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def kennedy(shared_audio: Path) -> Recording:
 
 @pytest.fixture(scope="module")
 def studio_clips(shared_audio: Path) -> list[tuple[FloatAudio, str]]:
-    """Samples and words of six sentences read by one speaker."""
+    """Samples and words of three sentences read by one speaker; `make bench` takes all clips."""
     items = json.loads((shared_audio / "manifest.json").read_text())["items"]
-    read = [item for item in items if item["file"].startswith("asr/p234")]
+    read = [item for item in items if item["file"].startswith("asr/spk1")]
     return [
         (soundfile.read(shared_audio / item["file"], dtype="float32")[0], item["truth"]["text"])
         for item in read
@@ -58,8 +59,8 @@ def test_no_more_words_are_wrong_than_in_plain_pocketsphinx(
     for samples, text in studio_clips:
         ours += word_errors(text, engine.transcribe(Recording.from_array(samples)).text)
         plain += word_errors(text, plain_pocketsphinx(samples))
-    # Two words of grace: where an utterance starts decides a word now and then, for better or worse.
-    assert ours.errors <= plain.errors + 2
+    # A word of grace: where an utterance starts decides one now and then, for better or worse.
+    assert ours.errors <= plain.errors + 1
     assert ours.rate < 0.40
 
 
@@ -75,23 +76,21 @@ def test_other_languages_are_refused(engine: TranscriptionEngine, kennedy: Recor
         engine.transcribe(kennedy, options=TranscribeOptions(language="fa"))
 
 
-def test_words_are_plain_and_follow_each_other(engine: TranscriptionEngine, kennedy: Recording) -> None:
+def test_words_are_plain_timed_and_follow_each_other(
+    engine: TranscriptionEngine, kennedy: Recording
+) -> None:
     words = [word for segment in engine.transcribe(kennedy).segments for word in segment.words]
     assert len(words) > 10
     assert all(re.fullmatch(r"[a-z'.-]+", word.text) for word in words)
-    assert all(one.end_s <= two.start_s + 0.011 for one, two in zip(words, words[1:], strict=False))
+    assert all(one.end_s <= two.start_s + 0.011 for one, two in pairwise(words))
     assert all(word.confidence is not None for word in words)
-
-
-def test_known_words_are_heard_at_their_times(engine: TranscriptionEngine, kennedy: Recording) -> None:
-    words = {word.text: word for segment in engine.transcribe(kennedy).segments for word in segment.words}
-    assert words["fellow"].start_s == pytest.approx(1.3, abs=0.3)  # "my fellow Americans"
+    fellow = next(word for word in words if word.text == "fellow")  # "my fellow Americans"
+    assert fellow.start_s == pytest.approx(1.3, abs=0.3)
 
 
 def test_only_given_speech_is_decoded(engine: TranscriptionEngine, kennedy: Recording) -> None:
     speech = (Span(0.3, 2.2),)
-    told: list[float] = []
-    transcript = engine.transcribe(kennedy, options=TranscribeOptions(speech=speech), progress=told.append)
+    transcript = engine.transcribe(kennedy, options=TranscribeOptions(speech=speech))
     assert len(transcript.segments) == 1
     assert transcript.segments[0].end_s < 3.0
     assert engine.transcribe(kennedy, options=TranscribeOptions(speech=())).segments == ()
@@ -106,10 +105,9 @@ def test_an_utterance_does_not_depend_on_what_was_decoded_before(
     assert together.segments[1:] == alone.segments
 
 
-def test_speech_without_a_pause_is_cut(engine: TranscriptionEngine, kennedy: Recording) -> None:
-    samples = kennedy.read()
-    talk = np.concatenate([samples[4800:35200]] * 10)  # 19 s of "… my fellow Americans"
-    speech = (Span(0.0, len(talk) / 16_000),)
-    transcript = engine.transcribe(Recording.from_array(talk), options=TranscribeOptions(speech=speech))
-    assert len(transcript.segments) == 2
-    assert all(segment.end_s - segment.start_s <= 15.0 for segment in transcript.segments)
+def test_a_span_longer_than_fifteen_seconds_is_decoded_in_pieces(engine: TranscriptionEngine) -> None:
+    sound = Recording.from_array(np.zeros(40 * 16_000, np.float32))
+    told: list[float] = []
+    engine.transcribe(sound, options=TranscribeOptions(speech=(Span(0.0, 40.0),)), progress=told.append)
+    assert len(told) == 3 + 1  # a piece each, and the end
+    assert told == sorted(told)
