@@ -41,8 +41,8 @@ def conversation() -> FloatAudio:
 
 @pytest.fixture(scope="session")
 def some_speech(conversation: FloatAudio) -> Recording:
-    """Six seconds in which somebody talks most of the time."""
-    return Recording.from_array(conversation[6 * SAMPLE_RATE_HZ : 12 * SAMPLE_RATE_HZ])
+    """Four seconds in which somebody talks most of the time."""
+    return Recording.from_array(conversation[7 * SAMPLE_RATE_HZ : 11 * SAMPLE_RATE_HZ])
 
 
 @pytest.fixture(scope="session")

@@ -33,9 +33,10 @@ class Repo:
 class FakeHub:
     """Start with `with FakeHub({...}) as hub:`; `hub.url` is its address.
 
-    `requests` keeps every path asked for; `served_bytes` counts what was sent of each file; `stall_after_bytes` makes it stop in the middle of an
-    answer until `go_on` is set, and set `stalled` when it does; `break_after_bytes` cuts the connection
-    there, once; `flipped` names a path whose bytes are sent with one bit changed; `silent` never answers.
+    `requests` keeps every path asked for, `served_bytes` counts what was sent of each file.
+    `stall_after_bytes` makes it stop in the middle of an answer until `go_on` is set; `stalled` tells that
+    it has. `break_after_bytes` cuts the connection there, once. `flipped` names a path whose bytes are
+    sent with one bit changed. `silent` never answers.
     """
 
     repos: dict[str, Repo]

@@ -22,7 +22,7 @@ BLOCK = 2000
 
 
 def agglomerated(points: Matrix, threshold: float) -> Labels:
-    """Labels by average linkage of cosine distances up to `threshold`.
+    """Labels by average linkage of squared distances up to `threshold`.
 
     More points than `BLOCK` are clustered block by block, then the clusters by their means; so memory grows
     with the length, not its square.
@@ -42,8 +42,8 @@ def agglomerated(points: Matrix, threshold: float) -> Labels:
 def _linked(points: Matrix, threshold: float) -> Labels:
     if len(points) == 1:
         return np.zeros(1, np.int64)
-    tree = linkage(points, method="average", metric="cosine")
-    return np.asarray(fcluster(np.maximum(tree, 0.0), threshold, criterion="distance") - 1, np.int64)
+    tree = linkage(points, method="average", metric="sqeuclidean")
+    return np.asarray(fcluster(tree, threshold, criterion="distance") - 1, np.int64)
 
 
 def compact(labels: Labels) -> Labels:
@@ -51,13 +51,34 @@ def compact(labels: Labels) -> Labels:
     return np.asarray(np.unique(labels, return_inverse=True)[1], np.int64)
 
 
-def absorbed(labels: Labels, embeddings: Embedding, weights_s: Matrix, least_s: float) -> Labels:
-    """Clusters with less than `least_s` seconds dissolved: each window goes to the nearest big cluster."""
-    labels = compact(labels)
-    total_s = np.bincount(labels, weights_s)
-    big = np.flatnonzero(total_s >= least_s)
+def long_enough(labels: Labels, weights_s: Matrix, least_s: float) -> npt.NDArray[np.bool_]:
+    """Which of the labels 0 … k−1 stand for at least `least_s` seconds of speech."""
+    return np.asarray(np.bincount(labels, weights_s) >= least_s)
+
+
+def steady(labels: Labels, stretch: Labels, least_run: int) -> npt.NDArray[np.bool_]:
+    """Which of the labels 0 … k−1 hold somewhere for `least_run` windows on end, or for a whole stretch.
+
+    What only ever flickers up between others is seldom a person: mostly two who talk at once.
+    """
+    starts = np.flatnonzero(np.concatenate([[True], (np.diff(labels) != 0) | (np.diff(stretch) != 0)]))
+    ends = np.concatenate([starts[1:], [len(labels)]])
+    begins_stretch = np.concatenate([[True], np.diff(stretch) != 0])
+    ends_stretch = np.concatenate([np.diff(stretch) != 0, [True]])
+    good = (ends - starts >= least_run) | (begins_stretch[starts] & ends_stretch[ends - 1])
+    found = np.zeros(labels.max() + 1, bool)
+    found[labels[starts[good]]] = True
+    return found
+
+
+def absorbed(labels: Labels, embeddings: Embedding, keep: npt.NDArray[np.bool_]) -> Labels:
+    """The clusters that are not kept dissolved: each of their windows goes to the nearest one that is.
+
+    Where none is to be kept, the largest is.
+    """
+    big = np.flatnonzero(keep)
     if len(big) == 0:
-        big = np.asarray([total_s.argmax()])
+        big = np.asarray([np.bincount(labels).argmax()])
     nearest = (embeddings @ centroids(labels, embeddings)[big].T).argmax(axis=1)
     return compact(np.where(np.isin(labels, big), labels, big[nearest]))
 

@@ -22,6 +22,15 @@ ROUNDS = 2
 STEP_S = 0.02  # grain of the painted labels
 
 
+def nearest(known_s: npt.NDArray[np.float64], wanted_s: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """For each of `wanted_s` the index of the nearest of `known_s`; both sorted, in seconds."""
+    after = np.clip(np.searchsorted(known_s, wanted_s), 1, max(1, len(known_s) - 1))
+    after = np.minimum(after, len(known_s) - 1)
+    before = np.maximum(after - 1, 0)
+    nearer = wanted_s - known_s[before] <= known_s[after] - wanted_s
+    return np.asarray(np.where(nearer, before, after), np.int64)
+
+
 def consistent(windows: Windows, labels: Labels) -> Labels:
     """Labels of all windows by Viterbi: near to a speaker's mean direction, and seldom changing."""
     labels = compact(labels)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int64]
 
-SMOOTHING = 5.0  # how firmly the first labels are believed
 ENOUGH = 1e-4  # gain of the lower bound below which another round is not worth it
 
 
@@ -24,23 +23,29 @@ class VbxOptions:
     loop_probability: that the speaker of one window speaks in the next.
     acoustic_scale: weight of the evidence (Fa), below 1 because windows overlap.
     speaker_scale: resistance to many speakers (Fb).
+    trust: how firmly the first labels are believed: their odds are e^trust to 1.
     rounds: most iterations.
     """
 
     loop_probability: float = 0.9
     acoustic_scale: float = 0.3
     speaker_scale: float = 8.0
-    rounds: int = 15
+    trust: float = 5.0
+    rounds: int = 40
 
 
 def vbx(points: Matrix, between: Matrix, first: Labels, options: VbxOptions = VbxOptions()) -> Labels:
     """Refine the labels `first` of `points`, shape (n, d), in a space with within-speaker variance 1 and
     between-speaker variances `between`, shape (d,). Labels count from 0; some may vanish.
 
+    The mean of the speakers of this recording is taken for the centre of all speakers: the room and the
+    microphone, which they share, move them together.
+
     Memory and time grow with n × number of labels.
     """
     ratio = options.acoustic_scale / options.speaker_scale
-    responsibility = _softened(first)
+    responsibility = _softened(first, options.trust)
+    points = points - np.mean([points[first == label].mean(axis=0) for label in np.unique(first)], axis=0)
     prior = np.full(responsibility.shape[1], 1.0 / responsibility.shape[1])
     scaled = points * np.sqrt(between)
     constant = -0.5 * (np.square(points).sum(axis=1) + points.shape[1] * np.log(2 * np.pi))
@@ -61,13 +66,13 @@ def vbx(points: Matrix, between: Matrix, first: Labels, options: VbxOptions = Vb
     return np.asarray(responsibility.argmax(axis=1), np.int64)
 
 
-def _softened(labels: Labels) -> Matrix:
+def _softened(labels: Labels, trust: float) -> Matrix:
     """Responsibilities, shape (n, number of labels), that believe the labels but not blindly."""
     _, index = np.unique(labels, return_inverse=True)
     count = int(index.max()) + 1
-    other = 1.0 / (np.exp(SMOOTHING) + count - 1)
+    other = 1.0 / (np.exp(trust) + count - 1)
     soft = np.full((len(labels), count), other)
-    soft[np.arange(len(labels)), index] = np.exp(SMOOTHING) * other
+    soft[np.arange(len(labels)), index] = np.exp(trust) * other
     return soft
 
 

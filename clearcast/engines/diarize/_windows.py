@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,11 +15,14 @@ from clearcast.engines.embed.resemblyzer import FRAME_S, MelFrames, Resemblyzer,
 from clearcast.engines.engine import Progress
 from clearcast.speech.turns import Span
 
-WINDOW_FRAMES = 160  # 1.6 s: what the network was trained on
+NARROW_FRAMES = 100  # 1.0 s: fine enough for quick changes of speaker
+WIDE_FRAMES = 160  # 1.6 s: what the network was trained on, surer of the voice
 HOP_FRAMES = 20  # 0.2 s
+THIN = 2  # speakers are counted on every second window, 0.4 s apart
+COARSE_HOP_S = THIN * HOP_FRAMES * FRAME_S
 SHORTEST_S = 0.15  # less speech than this has no voice to tell
 LONGEST_S = 60.0  # of one stretch: bounds memory where somebody talks without a pause
-FLUSH_WINDOWS = 512  # embedded together: 13 MB of mel frames
+FLUSH_WINDOWS = 512  # embedded together: about 15 MB of mel frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,19 @@ class Windows:
     def __len__(self) -> int:
         return len(self.start_s)
 
-    def thinned(self, step: int) -> Windows:
-        """Every `step`-th window of each stretch, its first one always."""
-        first = np.searchsorted(self.stretch, self.stretch)  # index of the first window of its stretch
-        keep = (np.arange(len(self)) - first) % step == 0
-        return Windows(self.start_s[keep], self.end_s[keep], self.stretch[keep], self.embeddings[keep])
+    @property
+    def middle_s(self) -> npt.NDArray[np.float64]:
+        return np.asarray((self.start_s + self.end_s) / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a window lies: mel frames [first, last) of a stretch that begins at `origin_s`."""
+
+    stretch: int
+    origin_s: float
+    first: int
+    last: int
 
 
 def stretches(speech: Sequence[Span]) -> tuple[Span, ...]:
@@ -57,43 +68,79 @@ def stretches(speech: Sequence[Span]) -> tuple[Span, ...]:
 
 def embed_windows(
     recording: Recording, speech: Sequence[Span], engine: Resemblyzer, progress: Progress
-) -> Windows:
-    """Windows over `speech` (as `stretches` gives it), memory bounded but for the embeddings."""
-    starts: list[float] = []
-    ends: list[float] = []
-    owner: list[int] = []
-    done: list[Embedding] = [np.zeros((0, engine.dimension), np.float32)]
-    waiting: list[MelFrames] = []
+) -> tuple[Windows, Windows]:
+    """(fine, coarse) windows over `speech`, as `stretches` gives it; memory is bounded but for the embeddings.
+
+    Fine windows are narrow. Coarse ones are every second of them, and their embedding is the sum of the narrow
+    window's and that of a wide one around it: sure of the voice and yet local.
+    """
+    fine, coarse = _Collector(engine), _Collector(engine)
     for index, span in enumerate(speech):
-        sound = levelled(recording.read(span.start_s, span.end_s))
-        for start_s, end_s, frames in _cut(span, engine.mel_frames(sound)):
-            starts.append(start_s)
-            ends.append(end_s)
-            owner.append(index)
-            waiting.append(frames)
-        if len(waiting) >= FLUSH_WINDOWS or index + 1 == len(speech):
-            done.append(engine.embed_windows(waiting))
-            waiting = []
+        frames = engine.mel_frames(levelled(recording.read(span.start_s, span.end_s)))
+        for number, first in enumerate(_firsts(len(frames))):
+            place = _Place(index, span.start_s, first, min(first + NARROW_FRAMES, len(frames)))
+            fine.add(place, frames[place.first : place.last])
+            if number % THIN == 0:
+                coarse.add(place, _around(frames, place))
+        if fine.is_full or index + 1 == len(speech):
+            fine.flush()
+            coarse.flush()
             progress(span.end_s / recording.duration_s)
-    return Windows(
-        np.asarray(starts, np.float64),
-        np.asarray(ends, np.float64),
-        np.asarray(owner, np.int64),
-        np.concatenate(done),
-    )
+    narrow, wide = fine.windows(), coarse.windows()
+    partner = np.flatnonzero(np.isin(_keys(narrow), _keys(wide)))
+    blended = wide.embeddings + narrow.embeddings[partner]
+    blended /= np.linalg.norm(blended, axis=1, keepdims=True)
+    return narrow, Windows(wide.start_s, wide.end_s, wide.stretch, blended)
 
 
-def _cut(span: Span, frames: MelFrames) -> Iterator[tuple[float, float, MelFrames]]:
-    """(start_s, end_s, mel frames) of each window in one stretch; a short stretch is one window."""
-    count = len(frames)
-    if count <= WINDOW_FRAMES:
-        yield span.start_s, span.end_s, frames
-        return
-    firsts = list(range(0, count - WINDOW_FRAMES + 1, HOP_FRAMES))
-    if firsts[-1] + WINDOW_FRAMES < count - HOP_FRAMES // 2:
-        firsts.append(count - WINDOW_FRAMES)
-    for first in firsts:
-        start_s = span.start_s + first * FRAME_S
-        # A copy, so that the frames of the whole stretch are not held by a view of them.
-        window = frames[first : first + WINDOW_FRAMES].copy()
-        yield start_s, start_s + WINDOW_FRAMES * FRAME_S, window
+def _keys(windows: Windows) -> npt.NDArray[np.float64]:
+    """Start times, which no two windows share."""
+    return windows.start_s
+
+
+def _firsts(count: int) -> list[int]:
+    """First frames of the narrow windows in a stretch of `count` frames; a short stretch is one window."""
+    if count <= NARROW_FRAMES:
+        return [0]
+    firsts = list(range(0, count - NARROW_FRAMES + 1, HOP_FRAMES))
+    if firsts[-1] + NARROW_FRAMES < count - HOP_FRAMES // 2:
+        firsts.append(count - NARROW_FRAMES)
+    return firsts
+
+
+def _around(frames: MelFrames, place: _Place) -> MelFrames:
+    """The wide window centred on a narrow one, moved to stay within the stretch."""
+    first = (place.first + place.last - WIDE_FRAMES) // 2
+    first = max(0, min(first, len(frames) - WIDE_FRAMES))
+    return frames[first : first + WIDE_FRAMES]
+
+
+class _Collector:
+    """Windows that wait to be embedded together, and those that were."""
+
+    def __init__(self, engine: Resemblyzer) -> None:
+        self._engine = engine
+        self._places: list[_Place] = []
+        self._waiting: list[MelFrames] = []
+        self._done: list[Embedding] = [np.zeros((0, engine.dimension), np.float32)]
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) >= FLUSH_WINDOWS
+
+    def add(self, place: _Place, frames: MelFrames) -> None:
+        self._places.append(place)
+        self._waiting.append(frames.copy())  # a view would hold the frames of the whole stretch
+
+    def flush(self) -> None:
+        self._done.append(self._engine.embed_windows(self._waiting))
+        self._waiting = []
+
+    def windows(self) -> Windows:
+        places = self._places
+        return Windows(
+            np.asarray([place.origin_s + place.first * FRAME_S for place in places], np.float64),
+            np.asarray([place.origin_s + place.last * FRAME_S for place in places], np.float64),
+            np.asarray([place.stretch for place in places], np.int64),
+            np.concatenate(self._done),
+        )

@@ -5,8 +5,8 @@ unless `exclusive` is asked for. Nothing is fetched here: the token that its own
 `clearcast models pull`. Its usage reports to its makers are off.
 
 Memory: the sound lies in a temporary file of 4 bytes per sample (removed at the end, also after a crash),
-mapped into memory and let go of as the work proceeds. What grows with length are pyannote's own scores:
-see `docs/engines.md` for figures.
+mapped into memory and let go of as the work proceeds. What grows with length are pyannote's own scores and
+voiceprints. FIGURES
 
 Reference: Bredin, "pyannote.audio 2.1 speaker diarization pipeline", 2023; Landini et al., "Bayesian HMM
 clustering of x-vector sequences (VBx) in speaker diarization", 2022, for community-1.
@@ -14,7 +14,8 @@ clustering of x-vector sequences (VBx) in speaker diarization", 2022, for commun
 
 from __future__ import annotations
 
-import logging
+import ctypes
+import itertools
 import mmap
 import os
 import tempfile
@@ -33,11 +34,9 @@ from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
 from clearcast.engines.diarize._pyannote_models import COMMUNITY, HUB_MODELS, MODELS, located
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.engine import EngineOptions, Progress
-from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
+from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid, StorageFull
 from clearcast.models.spec import ModelSpec
 from clearcast.speech.turns import Diarization, Turn
-
-logger = logging.getLogger(__name__)
 
 _PIPELINES = (
     "pyannote.audio.pipelines.SpeakerDiarization",
@@ -46,6 +45,7 @@ _PIPELINES = (
 _VBX = "VBxClustering"
 _KNOWN_KEYS = {"version", "dependencies", "pipeline", "params"}
 _WRITTEN_AT_ONCE_S = 60.0
+_CALLS_PER_TRIM = 50  # some milliseconds each, against seconds of network passes
 _SEGMENTATION_SHARE = 0.2  # of the work; voiceprints take most of the rest
 
 
@@ -240,17 +240,35 @@ def _mapped(recording: Recording) -> Iterator[tuple[Any, Callable[[], None]]]:
     import torch
 
     with tempfile.TemporaryFile(prefix="clearcast-") as file:
-        for _, samples in recording.windows(_WRITTEN_AT_ONCE_S):
-            file.write(samples.astype("<f4", copy=False).tobytes())
-        file.flush()
+        try:
+            for _, samples in recording.windows(_WRITTEN_AT_ONCE_S):
+                file.write(samples.astype("<f4", copy=False).tobytes())
+            file.flush()
+        except OSError as error:
+            raise StorageFull(
+                "There is no room for pyannote's working copy of the sound.",
+                hint=f"It takes {4 * recording.num_samples / 1e6:.0f} MB in {tempfile.gettempdir()}.",
+            ) from error
         # Writable, although nobody writes: torch warns about memory that is not. Never closed by hand,
         # because tensors may still look at it; it goes when the last of them does.
         view = mmap.mmap(file.fileno(), 0)
+        calls = itertools.count(1)
 
         def let_go() -> None:
             view.madvise(mmap.MADV_DONTNEED)
+            if next(calls) % _CALLS_PER_TRIM == 0:
+                _trim_heap()
 
         yield torch.from_numpy(np.frombuffer(view, np.float32))[None], let_go
+
+
+def _trim_heap() -> None:
+    """Give freed heap back to the system, where the C library can (glibc). Each network pass allocates and
+    frees large blocks between small ones that stay, and the heap would keep the holes."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return
 
 
 @contextmanager
