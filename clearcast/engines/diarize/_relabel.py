@@ -89,7 +89,8 @@ def painted(windows: Windows, labels: Labels, speech: Sequence[Span]) -> tuple[T
 def _voted(
     span: Span, start_s: npt.NDArray[np.float64], end_s: npt.NDArray[np.float64], labels: Labels
 ) -> list[Turn]:
-    times_s = np.arange(span.start_s, span.end_s, STEP_S) + STEP_S / 2
+    count = max(1, int(np.ceil(span.duration_s / STEP_S - 1e-6)))
+    times_s = span.start_s + (np.arange(count) + 0.5) * STEP_S
     reach_s = np.maximum(0.2, (end_s - start_s) / 2)
     distance = np.abs(times_s[:, None] - (start_s + end_s) / 2) / reach_s
     weight = np.square(np.maximum(1.0 - distance, 1e-3))

@@ -23,6 +23,11 @@ COARSE_HOP_S = THIN * HOP_FRAMES * FRAME_S
 SHORTEST_S = 0.15  # less speech than this has no voice to tell
 LONGEST_S = 60.0  # of one stretch: bounds memory where somebody talks without a pause
 FLUSH_WINDOWS = 512  # embedded together: about 15 MB of mel frames
+# The network hears loudness as part of the voice. Bringing each window half-way (in decibels) to the common
+# level tells quiet speakers apart better than leaving it or removing it (48 mixed conversations: 8.2 % DER
+# against 9.6 and 9.7).
+SPEECH_POWER = 0.0066  # mean mel power of speech at the level the network was trained on
+LEVELLING = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +74,11 @@ def stretches(speech: Sequence[Span]) -> tuple[Span, ...]:
 def embed_windows(
     recording: Recording, speech: Sequence[Span], engine: Resemblyzer, progress: Progress
 ) -> tuple[Windows, Windows]:
-    """(fine, coarse) windows over `speech`, as `stretches` gives it; memory is bounded but for the embeddings.
+    """(fine, coarse) windows over `speech`, as `stretches` gives it.
 
-    Fine windows are narrow. Coarse ones are every second of them, and their embedding is the sum of the narrow
-    window's and that of a wide one around it: sure of the voice and yet local.
+    Fine windows are narrow. Coarse ones are every second of them, and their embedding is the sum of the
+    narrow window's and that of a wide one around it: sure of the voice and yet local. Memory is bounded but
+    for the embeddings.
     """
     fine, coarse = _Collector(engine), _Collector(engine)
     for index, span in enumerate(speech):
@@ -87,15 +93,10 @@ def embed_windows(
             coarse.flush()
             progress(span.end_s / recording.duration_s)
     narrow, wide = fine.windows(), coarse.windows()
-    partner = np.flatnonzero(np.isin(_keys(narrow), _keys(wide)))
+    partner = np.flatnonzero(np.isin(narrow.start_s, wide.start_s))
     blended = wide.embeddings + narrow.embeddings[partner]
     blended /= np.linalg.norm(blended, axis=1, keepdims=True)
     return narrow, Windows(wide.start_s, wide.end_s, wide.stretch, blended)
-
-
-def _keys(windows: Windows) -> npt.NDArray[np.float64]:
-    """Start times, which no two windows share."""
-    return windows.start_s
 
 
 def _firsts(count: int) -> list[int]:
@@ -130,7 +131,8 @@ class _Collector:
 
     def add(self, place: _Place, frames: MelFrames) -> None:
         self._places.append(place)
-        self._waiting.append(frames.copy())  # a view would hold the frames of the whole stretch
+        gain = (SPEECH_POWER / max(float(frames.mean()), 1e-9)) ** LEVELLING
+        self._waiting.append(np.asarray(frames * gain, np.float32))
 
     def flush(self) -> None:
         self._done.append(self._engine.embed_windows(self._waiting))

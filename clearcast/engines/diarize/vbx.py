@@ -78,7 +78,7 @@ class VbxDiarizer(DiarizationEngine):
         return Diarization(turns, recording.duration_s, self.provenance)
 
     def _clustered(self, windows: Windows, options: DiarizeOptions) -> _clusters.Labels:
-        """The speaker of each coarse window: as many speakers as are heard, then as many as were asked for."""
+        """The speaker of each coarse window: as many as are heard, then as many as were asked for."""
         points = self._space.project(windows.embeddings)
         labels = self._told_apart(windows, points)
         weights_s = np.minimum(windows.end_s - windows.start_s, COARSE_HOP_S)
