@@ -23,6 +23,7 @@ from rich.table import Table
 
 import bench
 from bench.row import Row
+from clearcast.privacy import forbid_telemetry
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 console = Console()
@@ -59,6 +60,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> Table:
 
 
 def main(pattern: str = "") -> None:
+    forbid_telemetry()
     old = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     chosen = list(modules(pattern))
     if not chosen:

@@ -17,8 +17,10 @@ from pydantic import BaseModel, ConfigDict
 from ray import serve
 from ray.serve import Application
 from ray.serve.config import AutoscalingConfig
+from ray.serve.schema import LoggingConfig
 
 from clearcast.origin import assert_own_packages
+from clearcast.privacy import SWITCHES
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder
@@ -86,6 +88,8 @@ def _front(settings: Settings) -> Any:
         ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment(1)}},
         max_ongoing_requests=256,
         health_check_period_s=1,
+        # The ingress logs requests itself, by route; Serve's own lines would show names in addresses.
+        logging_config=LoggingConfig(enable_access_log=False),
     )
 
 
@@ -96,5 +100,5 @@ def environment(threads: int) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join([str(ROOT), *([inherited] if inherited else [])]),
         "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",
-        "PYANNOTE_METRICS_ENABLED": "0",
+        **SWITCHES,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from clearcast.services import Services
 from clearcast.settings import Settings
 from deployments.handles import Caller, ServedDiarizer, ServedEmbedder, ServedTranscriber
 from deployments.ingress.app import create_app
+from deployments.ingress.log_lines import write_logs
 
 _WELL = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
 
@@ -32,6 +34,7 @@ class Front:
         embedder: DeploymentHandle[Any],
         transcriber: DeploymentHandle[Any],
     ) -> None:
+        write_logs(sys.stderr, settings.log_level)
         self._settings = settings
         self._app_name = serve.get_replica_context().app_name
         limits = settings.serve

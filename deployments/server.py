@@ -35,6 +35,8 @@ def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
 
     from deployments.app import environment
 
+    # Ray guards this cluster by a token, which is as it should be and no warning.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     ray.init(
         address="local",
         num_cpus=num_cpus,

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from clearcast.privacy import forbid_telemetry
+
+forbid_telemetry()  # some tests call the libraries directly
+
 SHARED_AUDIO = Path(__file__).resolve().parents[2] / "shared" / "audio"
 
 

@@ -6,7 +6,8 @@ unless `exclusive` is asked for. Nothing is fetched here: the token that its own
 
 Memory: the sound lies in a temporary file of 4 bytes per sample (removed at the end, also after a crash),
 mapped into memory and let go of as the work proceeds. What grows with length are pyannote's own scores and
-voiceprints. FIGURES
+voiceprints: measured with random weights on one CPU thread, an hour takes 270 MB more than ten seconds
+(1,065 MB without the trimming below), for as much processor time.
 
 Reference: Bredin, "pyannote.audio 2.1 speaker diarization pipeline", 2023; Landini et al., "Bayesian HMM
 clustering of x-vector sequences (VBx) in speaker diarization", 2022, for community-1.
