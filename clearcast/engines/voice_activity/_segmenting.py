@@ -1,8 +1,8 @@
 """From speech probabilities to stretches of speech: hysteresis, shortest lengths, padding.
 
-What lives here: the rules Silero's authors use to cut speech out of a row of frame probabilities, as a state
-machine that takes frames as they come (a file, or a live stream) and a function for the padding. What does
-not: the network that makes the probabilities.
+What lives here: the rules Silero's authors use to cut speech out of a row of frame probabilities, as a
+state machine that takes frames as they come (a file, or a live stream) and a function for the padding. What
+does not: the network that makes the probabilities.
 
 All positions are in samples at 16 kHz, counted from the start of the recording; spans are half-open.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ
 
@@ -83,7 +84,9 @@ class SpeechSegmenter:
         """The span still open at the end of a recording of `num_samples`, if there is one."""
         start = self._start
         self._forget()
-        return [(start, num_samples)] if start is not None and num_samples - start > self._min_speech else []
+        if start is None or num_samples - start <= self._min_speech:
+            return []
+        return [(start, num_samples)]
 
     def _take(self, probability: float) -> None:
         is_speech = probability >= self.rules.threshold
@@ -126,7 +129,7 @@ def padded(spans: list[SampleSpan], num_samples: int, pad_s: float) -> list[Samp
     pad = pad_s * SAMPLE_RATE_HZ
     wide: list[SampleSpan] = []
     start = max(0, int(spans[0][0] - pad)) if spans else 0
-    for (_, end), (next_start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (next_start, _) in pairwise(spans):
         pause = next_start - end
         if pause < 2 * pad:
             wide.append((start, end + pause // 2))

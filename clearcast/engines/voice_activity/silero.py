@@ -3,9 +3,9 @@
 What lives here: the engine and `FrameScorer`, the network with its memory, which live streams use too. What
 does not: the rules that turn probabilities into spans (`_segmenting`).
 
-The recording is read and scored by windows: the network's LSTM state and the 64 samples it sees of the frame
-before are carried over, so that memory stays flat and the result is the one faster-whisper gives for the
-whole file. ONNX Runtime alone is loaded; faster-whisper, CTranslate2 and PyTorch are not imported.
+The recording is read and scored by windows: the network's LSTM state and the 64 samples it sees of the
+frame before are carried over, so that memory stays flat and the result is the one faster-whisper gives for
+the whole file. ONNX Runtime alone is loaded; faster-whisper, CTranslate2 and PyTorch are not imported.
 Source of the model: snakers4/silero-vad, MIT licence.
 """
 
@@ -70,7 +70,7 @@ class FrameScorer:
         self._context = np.zeros((1, _CONTEXT_SAMPLES), np.float32)
 
     def score(self, samples: FloatAudio) -> FloatAudio:
-        """Probability of speech in each frame, shape (n,), of the next n · 512 samples (float32, 16 kHz)."""
+        """Speech probability of each frame, shape (n,), of the next n · 512 samples (float32, 16 kHz)."""
         frames = samples.reshape(-1, FRAME_SAMPLES)
         contexts = np.concatenate([self._context, frames[:-1, -_CONTEXT_SAMPLES:]])
         self._context = frames[-1:, -_CONTEXT_SAMPLES:].copy()
@@ -123,8 +123,8 @@ class SileroEngine(VoiceActivityEngine):
 def _filled(sound: FloatAudio) -> FloatAudio:
     """The last window, filled to whole frames as faster-whisper does it.
 
-    It adds a frame of silence when nothing is missing, and its way of cutting the contexts silences the last
-    64 samples of the last frame; both are repeated here so that the results are the same.
+    It adds a frame of silence when nothing is missing, and its way of cutting the contexts silences the
+    last 64 samples of the last frame; both are repeated here so that the results are the same.
     """
     filled = np.pad(sound, (0, FRAME_SAMPLES - len(sound) % FRAME_SAMPLES))
     filled[-_CONTEXT_SAMPLES:] = 0.0

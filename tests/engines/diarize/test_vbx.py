@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,10 +30,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> DiarizationEngine:
 
 
 @pytest.fixture(scope="module")
-def conversation(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+def conversation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recording]:
     ((audio, _),) = recordings()["sample conversation"]
     target = tmp_path_factory.mktemp("audio") / "sample.wav"
-    return Recording.open(prepare_sync(audio, target, load_settings("local").audio).path)
+    with Recording.open(prepare_sync(audio, target, load_settings("local").audio).path) as recording:
+        yield recording
 
 
 def three_speakers(seed: int = 0, windows: int = 300) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -110,7 +113,7 @@ def test_turns_do_not_overlap_and_lie_within_the_recording(
     turns = engine.diarize(conversation).turns
     assert all(turn.duration_s > 0 for turn in turns)
     assert turns[-1].end_s <= conversation.duration_s
-    assert all(a.end_s <= b.start_s + 1e-9 for a, b in zip(turns, turns[1:], strict=False))
+    assert all(a.end_s <= b.start_s + 1e-9 for a, b in pairwise(turns))
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 5.0])
