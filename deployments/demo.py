@@ -64,7 +64,9 @@ def main() -> None:
 def demo_settings() -> Settings:
     """The local profile with the transcription engine chosen for this machine, written to a file."""
     base = load_settings("local")
-    engine, options = choose_transcriber(base, console)
+    engine, options = choose_transcriber(
+        base, console, interactive=sys.stdin.isatty() and sys.stdout.isatty()
+    )
     values = yaml.safe_load(profile_path("local").read_text(encoding="utf-8"))
     values["engines"]["transcribe"] = {"engine": engine, "options": options}
     values["data_dir"] = str((OUTPUT / "data").resolve())

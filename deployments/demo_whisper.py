@@ -5,7 +5,6 @@ Nothing is chosen silently: every way out of here prints a line and ends up in t
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -24,14 +23,18 @@ PREFERRED = ("small", "base", "tiny", "medium", "turbo", "large-v3")
 ANSWER_WITHIN_S = 3.0
 
 
-def choose_transcriber(settings: Settings, console: Console) -> tuple[str, dict[str, Any]]:
-    """(engine name, engine options) for the demo's profile."""
+def choose_transcriber(
+    settings: Settings, console: Console, *, interactive: bool, hub: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    """(engine name, engine options) for the demo's profile.
+
+    `interactive` says whether somebody is there to be asked; `hub` is another hub's address than usual.
+    """
     found = on_disk(settings)
     if found is not None:
         console.print(f"Words by Whisper {found!r}, which is on this machine.")
         return "faster_whisper", {"model": found}
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    if interactive and Hub().answers(ANSWER_WITHIN_S) and fetch(settings, console):
+    if interactive and Hub(endpoint=hub).answers(ANSWER_WITHIN_S) and fetch(settings, console, hub):
         return "faster_whisper", {"model": "small"}
     console.print(
         "Words by the rough English engine (pocketsphinx). Far better: clearcast models pull whisper-small",
@@ -57,7 +60,7 @@ def whisper_spec(model: str) -> ModelSpec:
     return spec
 
 
-def fetch(settings: Settings, console: Console) -> bool:
+def fetch(settings: Settings, console: Console, hub: str | None) -> bool:
     """Offer to download Whisper small; True when it is there afterwards."""
     spec = whisper_spec("small")
     size_mb = spec.size_bytes / 1e6
@@ -72,6 +75,7 @@ def fetch(settings: Settings, console: Console) -> bool:
                 spec,
                 settings,
                 lambda done, total: shown.update(task, completed=done, total=total or None),
+                endpoint=hub,
             )
     except ModelError as error:
         console.print(f"{error}", style="red")
