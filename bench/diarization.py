@@ -41,7 +41,7 @@ class Score:
 
 def rows() -> Iterator[Row]:
     engine = make_engine(DiarizationEngine, "vbx", {}, EngineContext(models_dir=Path()))
-    engine.load()
+    add(new_score(), engine, sample_conversation().audio, sample_conversation().reference)  # warm up
     for case, files in recordings().items():
         score = new_score()
         for audio, reference in files:
