@@ -90,10 +90,11 @@ def _voted(
     span: Span, start_s: npt.NDArray[np.float64], end_s: npt.NDArray[np.float64], labels: Labels
 ) -> list[Turn]:
     count = max(1, int(np.ceil(span.duration_s / STEP_S - 1e-6)))
-    times_s = span.start_s + (np.arange(count) + 0.5) * STEP_S
+    # The last step may reach past the end; there no window would have a say.
+    times_s = np.minimum(span.start_s + (np.arange(count) + 0.5) * STEP_S, span.end_s - STEP_S / 4)
     reach_s = np.maximum(0.2, (end_s - start_s) / 2)
     distance = np.abs(times_s[:, None] - (start_s + end_s) / 2) / reach_s
-    weight = np.square(np.maximum(1.0 - distance, 1e-3))
+    weight = np.square(np.maximum(1.0 - distance, 1e-6))
     speakers = np.unique(labels)
     votes = np.stack([weight[:, labels == speaker].sum(axis=1) for speaker in speakers])
     winner = speakers[votes.argmax(axis=0)]
