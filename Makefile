@@ -4,17 +4,19 @@
 #   make serve   the platform on this machine            (PROFILE=local)
 #   make check   format, lint, types, import contracts
 #   make bench   measure; ONLY=pattern for a part
+#   make chaos   kill parts of the running platform, count what that cost; KILLS=50 SEED=
 SHELL := /bin/bash
 PYTHON ?= python3.11
 PROFILE ?= local
 BIN := .venv/bin
 
-.PHONY: demo test serve check bench format lock clean
+.PHONY: demo test serve check bench chaos format lock migration clean
 
 demo: .venv/ready
 	@$(BIN)/python -m deployments.demo
 
 test: .venv/ready
+	@bash tools/install_test_tools.sh
 	@$(BIN)/python -m pytest $(ARGS)
 
 serve: .venv/ready
@@ -33,10 +35,19 @@ format: .venv/ready
 bench: .venv/ready
 	@$(BIN)/python -m bench $(ONLY)
 
+KILLS ?= 50
+chaos: .venv/ready
+	@$(BIN)/python -m tools.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
 # Refresh the pinned list after a change of dependencies in pyproject.toml.
 lock: .venv/ready
 	@$(BIN)/uv pip compile pyproject.toml --group dev --python 3.11 --upgrade \
 	  --no-header --no-annotate --no-emit-index-url -o requirements.lock
+
+# After a change of clearcast/storage/tables.py: make migration NAME=what_changed
+migration: .venv/ready
+	@$(BIN)/python -m tools.make_migration $(NAME)
+	@$(BIN)/ruff format -q clearcast/storage/migrations && $(BIN)/ruff check -q --fix clearcast/storage/migrations
 
 .venv/ready: requirements.lock tools/make_environment.sh
 	@PYTHON=$(PYTHON) bash tools/make_environment.sh

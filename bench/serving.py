@@ -14,7 +14,7 @@ from pathlib import Path
 from bench._processes import cpu_between, cpu_seconds, memory_bytes
 from bench._recordings import conversation_of
 from bench.row import Row
-from clearcast.auth import KeyFile
+from clearcast.accounts.accounts import accounts_of
 from clearcast.client import ClearCast
 from clearcast.settings import Settings, load_settings
 from deployments.server import running
@@ -69,7 +69,8 @@ def rows() -> Iterator[Row]:
 
 
 def _served(settings: Settings, warm: Path, source: Path, direct: dict[str, float]) -> Iterator[Row]:
-    key = KeyFile(settings.data_path / "keys.json").create("bench")
+    with accounts_of(settings) as accounts:
+        _, key = accounts.keys.create(accounts.users.create("bench").id)
     started_s = time.monotonic()
     with running(settings) as url, ClearCast(url, api_key=key) as client:
         yield Row("serving", "local profile", "seconds to ready", time.monotonic() - started_s, "s")

@@ -10,7 +10,6 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-import socket
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from clearcast.engines.engine import SERVICES, Engine
 from clearcast.errors import ClearCastError, ModelError
 from clearcast.models.store import locate
 from clearcast.origin import APPLICATION_PACKAGES, assert_own_packages
+from clearcast.ports import bind_error
 from clearcast.settings import Settings, load_settings
 
 State = Literal["ok", "warn", "fail"]
@@ -261,17 +261,14 @@ def _shared_memory() -> Check:
 
 def _port(settings: Settings) -> Check:
     host, port = settings.http.host, settings.http.port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return Check(
-                "port",
-                "warn",
-                f"{host}:{port} is taken or not ours ({error.strerror})",
-                "Another ClearCast may be running; else choose one: CLEARCAST__HTTP__PORT=…",
-            )
+    error = bind_error(host, port)
+    if error is not None:
+        return Check(
+            "port",
+            "warn",
+            f"{host}:{port} is taken or not ours ({error.strerror})",
+            "Another ClearCast may be running; else choose one: CLEARCAST__HTTP__PORT=…",
+        )
     return Check("port", "ok", f"{host}:{port} is free")
 
 

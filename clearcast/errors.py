@@ -18,14 +18,27 @@ ClearCastError
 │   ├── SpeechTooShort        not enough speech to make a voiceprint
 │   ├── FileFormatInvalid     a transcript, RTTM or voices file that does not follow its format
 │   ├── EmbeddingMismatch     voiceprints of different models were compared
+│   ├── SeparationNeedsStereo  the sound has not the channels that it could be taken apart by
 │   ├── RequestMalformed      a request whose body or headers do not follow their format
 │   ├── MethodNotAllowed      the address exists, but not for this HTTP method
-│   └── UploadStalled         the upload stopped half-way
+│   ├── UploadStalled         the upload stopped half-way
+│   ├── UploadOffsetWrong     a part does not begin where the last one ended
+│   ├── UploadPartTooLarge    one part of an upload is larger than a part may be
+│   ├── UploadBusy            another part of the same upload is arriving
+│   ├── TusVersionWrong       the client speaks another version of tus than 1.0.0
+│   ├── ContentTypeWrong      the body is of a type that the address does not take
+│   ├── RangeWrong            the file has no such bytes
+│   ├── ChecksumMismatch      the bytes that arrived are not those that were sent
+│   └── QuotaExceeded         the caller keeps as much as is allowed
 ├── AccessError
 │   ├── Unauthenticated       no key, or an unknown one
+│   ├── LogInFailed           the name or the password is wrong
+│   ├── AccountLocked         too many wrong passwords: come back later
 │   └── Forbidden             known, but not allowed
 ├── NotFound                  no such thing, or it is somebody else's
 ├── Conflict                  a thing of that name is there already
+├── JobUnfinished             the job has no such result yet, or cannot be changed while it runs
+├── PipelineMissing           this server cannot do that kind of job
 ├── SettingsInvalid           the profile or the environment is wrong
 ├── ModelError
 │   ├── EngineUnknown         no engine of that name
@@ -35,6 +48,7 @@ ClearCastError
 │   └── ModelCorrupt          its files are not what they should be
 └── ServiceError              retryable
     ├── Overloaded            the queue is full: come back after `retry_after_s`
+    ├── RateLimited           too many requests from one caller
     ├── ServiceTimeout        no answer in time
     ├── ServiceUnavailable    the replica died and retries were used up, or none is running
     ├── StorageFull           no room is left on the disk
@@ -151,6 +165,11 @@ class EmbeddingMismatch(InputError):
     title = "Voiceprints of different models cannot be compared"
 
 
+class SeparationNeedsStereo(InputError):
+    code = "separation_needs_stereo"
+    title = "This sound cannot be taken apart"
+
+
 class RequestMalformed(InputError):
     code = "request_malformed"
     http_status = 400
@@ -170,6 +189,55 @@ class UploadStalled(InputError):
     title = "The upload stopped half-way"
 
 
+class UploadOffsetWrong(InputError):
+    code = "upload_offset_wrong"
+    http_status = 409
+    title = "The part does not begin where the last one ended"
+
+
+class UploadPartTooLarge(InputError):
+    code = "upload_part_too_large"
+    http_status = 413
+    title = "The part is larger than a part may be"
+
+
+class UploadBusy(InputError):
+    code = "upload_busy"
+    http_status = 423
+    retryable = True
+    title = "Another part of this upload is arriving"
+
+
+class TusVersionWrong(InputError):
+    code = "tus_version_wrong"
+    http_status = 412
+    title = "The version of tus is not spoken here"
+
+
+class ContentTypeWrong(InputError):
+    code = "content_type_wrong"
+    http_status = 415
+    title = "The body is of another type"
+
+
+class RangeWrong(InputError):
+    code = "range_wrong"
+    http_status = 416
+    title = "The file has no such bytes"
+
+
+class ChecksumMismatch(InputError):
+    code = "checksum_mismatch"
+    http_status = 460  # as tus has it: https://tus.io/protocols/resumable-upload, "Checksum"
+    title = "The bytes changed on their way"
+
+
+class QuotaExceeded(InputError):
+    code = "quota_exceeded"
+    http_status = 413
+    title = "No room is left in your quota"
+
+
 class AccessError(ClearCastError):
     code = "access_denied"
     http_status = 403
@@ -180,6 +248,19 @@ class Unauthenticated(AccessError):
     code = "unauthenticated"
     http_status = 401
     title = "An API key is needed"
+
+
+class LogInFailed(AccessError):
+    code = "log_in_failed"
+    http_status = 401
+    title = "The name or the password is wrong"
+
+
+class AccountLocked(AccessError):
+    code = "account_locked"
+    http_status = 429
+    retryable = True
+    title = "Too many wrong passwords"
 
 
 class Forbidden(AccessError):
@@ -197,6 +278,18 @@ class Conflict(ClearCastError):
     code = "conflict"
     http_status = 409
     title = "It exists already"
+
+
+class JobUnfinished(ClearCastError):
+    code = "job_unfinished"
+    http_status = 409
+    title = "The job is not there yet"
+
+
+class PipelineMissing(ClearCastError):
+    code = "pipeline_missing"
+    http_status = 501
+    title = "This server cannot do that kind of job"
 
 
 class SettingsInvalid(ClearCastError):
@@ -253,6 +346,12 @@ class Overloaded(ServiceError):
     ) -> None:
         super().__init__(message, hint=hint, retry_after_s=retry_after_s, **fields)
         self.retry_after_s = retry_after_s
+
+
+class RateLimited(Overloaded):
+    code = "rate_limited"
+    http_status = 429
+    title = "Too many requests"
 
 
 class ServiceTimeout(ServiceError):

@@ -6,46 +6,33 @@ builds them from settings. What does not: the engines and the flows.
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from clearcast.audio.recording import Clip, FloatAudio, Recording
+from clearcast.engines.boost.contract import BoostEngine
+from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
 from clearcast.engines.engine import Engine, EngineContext, Progress, ignore_progress, make_engine
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
-from clearcast.offload import run_in_thread
+from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalSeparator
+from clearcast.offload import OneAtATime
 from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
 
-T = TypeVar("T")
 EngineT = TypeVar("EngineT", bound=Engine)
 
 
-class _Local:
-    """One engine, one piece of work at a time."""
-
-    def __init__(self) -> None:
-        self._busy = threading.Lock()
-
-    async def _run(self, work: Callable[[Progress], T], progress: Progress = ignore_progress) -> T:
-        def alone(report: Progress) -> T:
-            with self._busy:
-                report(0.0)  # stops here if the caller left while this waited its turn
-                return work(report)
-
-        return await run_in_thread(alone, progress)
-
-
-class LocalDiarizer(_Local):
+class LocalDiarizer(OneAtATime):
     def __init__(self, engine: DiarizationEngine) -> None:
         super().__init__()
         self.engine = engine
@@ -60,7 +47,7 @@ class LocalDiarizer(_Local):
         return await self._run(work, progress)
 
 
-class LocalEmbedder(_Local):
+class LocalEmbedder(OneAtATime):
     def __init__(self, engine: EmbeddingEngine, voice_activity: VoiceActivityEngine) -> None:
         super().__init__()
         self.engine = engine
@@ -84,7 +71,7 @@ class LocalEmbedder(_Local):
         return await self._run(work, progress)
 
 
-class LocalTranscriber(_Local):
+class LocalTranscriber(OneAtATime):
     def __init__(self, engine: TranscriptionEngine) -> None:
         super().__init__()
         self.engine = engine
@@ -143,5 +130,8 @@ def local_services(settings: Settings) -> Services:
         transcriber=LocalTranscriber(
             engine_from(TranscriptionEngine, settings, settings.serve.transcriber.threads)
         ),
+        booster=LocalBooster(engine_from(BoostEngine, settings)),
+        denoiser=LocalDenoiser(engine_from(DenoiseEngine, settings)),
+        separator=LocalSeparator(engine_from(SeparationEngine, settings)),
         identifier=engine_from(IdentificationEngine, settings),
     )

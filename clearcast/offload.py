@@ -41,3 +41,18 @@ async def run_in_thread(work: Callable[[Progress], T], progress: Progress = igno
         if not job.cancelled():
             job.exception()  # taken notice of: the caller is gone, its reason is the cancellation
         raise
+
+
+class OneAtATime:
+    """Base of what does one piece of blocking work at a time, in threads."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+
+    async def _run(self, work: Callable[[Progress], T], progress: Progress = ignore_progress) -> T:
+        def alone(report: Progress) -> T:
+            with self._busy:
+                report(0.0)  # stops here if the caller left while this waited its turn
+                return work(report)
+
+        return await run_in_thread(alone, progress)

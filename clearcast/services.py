@@ -7,15 +7,19 @@ Serve handles in `deployments/handles.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from clearcast.audio.recording import Clip
+from clearcast.engines.boost.contract import BoostOptions, BoostReport
+from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
@@ -57,6 +61,34 @@ class Transcriber(Protocol):
         ...
 
 
+class Booster(Protocol):
+    async def boost(
+        self, source: Path, target: Path, options: BoostOptions, progress: Progress = ignore_progress
+    ) -> BoostReport:
+        """The sound file `source` (`clearcast.audio.sound`) made louder, as a sound file at `target`."""
+        ...
+
+
+class Denoiser(Protocol):
+    async def denoise(
+        self, source: Path, target: Path, options: DenoiseOptions, progress: Progress = ignore_progress
+    ) -> DenoiseResult:
+        """The sound file `source` without its noise, as a sound file at `target`."""
+        ...
+
+
+class Separator(Protocol):
+    async def separate(
+        self,
+        source: Path,
+        targets: Mapping[str, Path],
+        options: SeparateOptions,
+        progress: Progress = ignore_progress,
+    ) -> Separation:
+        """The sound file `source` taken apart: a sound file for each stem that `targets` names."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the pipelines may call."""
@@ -65,4 +97,7 @@ class Services:
     embedder: Embedder
     speech_finder: SpeechFinder
     transcriber: Transcriber
+    booster: Booster
+    denoiser: Denoiser
+    separator: Separator
     identifier: IdentificationEngine

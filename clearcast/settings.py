@@ -32,6 +32,11 @@ class AudioSettings(_Section):
     """Limits on what comes in. Decoding runs in a child process that is held to them."""
 
     max_upload_bytes: int = Field(default=200_000_000, gt=0, description="Largest file accepted, in bytes.")
+    max_part_bytes: int = Field(
+        default=8 << 20,
+        ge=1 << 16,
+        description="Largest part of a resumable upload; Ray Serve's proxy holds a whole one in memory.",
+    )
     max_duration_s: float = Field(
         default=8 * 3600.0, gt=0, description="Longest recording accepted, in decoded seconds."
     )
@@ -74,6 +79,9 @@ class EngineSettings(_Section):
     diarize: EngineChoice = EngineChoice(engine="vbx")
     identify: EngineChoice = EngineChoice(engine="cosine")
     transcribe: EngineChoice = EngineChoice(engine="pocketsphinx")
+    boost: EngineChoice = EngineChoice(engine="dsp")
+    denoise: EngineChoice = EngineChoice(engine="rnnoise")
+    separate: EngineChoice = EngineChoice(engine="centre")
 
 
 class DeploymentSettings(_Section):
@@ -110,6 +118,9 @@ class ServeSettings(_Section):
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()
     transcriber: DeploymentSettings = DeploymentSettings()
+    booster: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
 
 
 class HttpSettings(_Section):
@@ -123,6 +134,84 @@ class HttpSettings(_Section):
     request_timeout_s: float = Field(default=3600.0, gt=0, description="Seconds one HTTP request may take.")
 
 
+class StorageSettings(_Section):
+    """Where records and bytes are kept, how much each person may keep, and for how long."""
+
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME; empty: SQLite in data_dir.",
+    )
+    blobs_url: str = Field(
+        default="file://", description="file:///FOLDER or s3://BUCKET; `file://` alone: in the data folder."
+    )
+    s3_endpoint: str = Field(default="", description="HOST:PORT of the S3 service.")
+    s3_is_secure: bool = Field(default=True, description="Whether the S3 service speaks HTTPS.")
+    s3_region: str = Field(default="us-east-1", description="Region of the bucket.")
+    s3_access_key: SecretStr = Field(default=SecretStr(""), description="Access key of the S3 service.")
+    s3_secret_key: SecretStr = Field(default=SecretStr(""), description="Secret key of the S3 service.")
+    quota_bytes: int = Field(
+        default=20_000_000_000,
+        gt=0,
+        description="Bytes each person may keep, uploads and results together.",
+    )
+    upload_expiry_s: float = Field(
+        default=24 * 3600.0, gt=0, description="Seconds without a new part until an upload is dropped."
+    )
+    audio_retention_s: float | None = Field(
+        default=30 * 86400.0, gt=0, description="Seconds uploads and made sound are kept; null: for ever."
+    )
+    transcript_retention_s: float | None = Field(
+        default=None, gt=0, description="Seconds transcripts are kept; null: for ever."
+    )
+    voice_retention_s: float | None = Field(
+        default=None, gt=0, description="Seconds a voice is kept after it was enrolled; null: for ever."
+    )
+    link_expiry_s: int = Field(
+        default=3600, gt=0, le=7 * 86400, description="Seconds a signed download link works by default."
+    )
+
+
+class JobSettings(_Section):
+    """The durable queue."""
+
+    max_running: int = Field(default=2, ge=1, description="Files worked on at a time by the job runner.")
+    max_queued: int = Field(
+        default=100_000, ge=1, description="Files that may wait, of all people together; then `overloaded`."
+    )
+    poll_s: float = Field(default=0.2, gt=0, description="Seconds between looks at the queue.")
+    timeout_s: float = Field(default=6 * 3600.0, gt=0, description="Seconds one file may be worked on.")
+    max_attempts: int = Field(default=5, ge=1, description="Tries of a stage whose service fails or dies.")
+    webhook_attempts: int = Field(
+        default=6, ge=1, description="Tries to deliver a webhook, with growing pauses."
+    )
+    webhook_private_networks: bool = Field(
+        default=False, description="Whether webhooks may go to private and loopback addresses."
+    )
+
+
+class AccountSettings(_Section):
+    """Who may come in, and how long a log-in lasts."""
+
+    sign_up: bool = Field(default=False, description="Whether strangers may make an account.")
+    access_token_s: int = Field(default=900, gt=0, description="Seconds an access token works.")
+    refresh_token_s: int = Field(default=30 * 86400, gt=0, description="Seconds a refresh token works.")
+    max_failed_logins: int = Field(default=8, ge=1, description="Wrong passwords before a lock-out.")
+    lock_out_s: int = Field(default=300, gt=0, description="Seconds a lock-out lasts.")
+    requests_per_minute: int = Field(
+        default=1200, ge=1, description="Requests a person may make each minute."
+    )
+    key_requests_per_minute: int = Field(
+        default=600, ge=1, description="Requests a key may make each minute."
+    )
+    logins_per_minute: int = Field(
+        default=20, ge=1, description="Log-ins and sign-ups one network address may try each minute."
+    )
+    limits_url: SecretStr = Field(
+        default=SecretStr("memory://"),
+        description="Where requests are counted: memory:// (each ingress by itself) or redis://HOST:PORT.",
+    )
+
+
 class Settings(BaseSettings):
     """ClearCast's settings."""
 
@@ -134,6 +223,10 @@ class Settings(BaseSettings):
         default=Path("~/.local/share/clearcast"),
         description="Folder for what is kept: uploads in work, voices, keys.",
     )
+    config_dir: Path = Field(
+        default=Path("~/.config/clearcast"),
+        description="Folder of the command line's own things: its keys for servers.",
+    )
     log_level: str = Field(
         default="INFO",
         pattern="^(DEBUG|INFO|WARNING|ERROR)$",
@@ -144,6 +237,9 @@ class Settings(BaseSettings):
     engines: EngineSettings = EngineSettings()
     serve: ServeSettings = ServeSettings()
     http: HttpSettings = HttpSettings()
+    storage: StorageSettings = StorageSettings()
+    jobs: JobSettings = JobSettings()
+    accounts: AccountSettings = AccountSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -160,6 +256,16 @@ class Settings(BaseSettings):
     @property
     def data_path(self) -> Path:
         return self.data_dir.expanduser()
+
+    @property
+    def config_path(self) -> Path:
+        return self.config_dir.expanduser()
+
+    @property
+    def database_url(self) -> str:
+        """The address of the records."""
+        given = self.storage.database_url.get_secret_value()
+        return given or f"sqlite:///{self.data_path / 'clearcast.sqlite'}"
 
     @property
     def models_path(self) -> Path:

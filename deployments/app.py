@@ -22,10 +22,24 @@ from ray.serve.schema import LoggingConfig
 from clearcast.origin import assert_own_packages
 from clearcast.privacy import SWITCHES
 from clearcast.settings import DeploymentSettings, Settings, load_settings
+from deployments.booster import Booster
+from deployments.denoiser import Denoiser
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder
 from deployments.front import Front
+from deployments.jobs.runner import JobRunner
+from deployments.separator import Separator
 from deployments.transcriber import Transcriber
+
+MODELS: dict[str, type[Any]] = {
+    "diarizer": Diarizer,
+    "embedder": Embedder,
+    "transcriber": Transcriber,
+    "booster": Booster,
+    "denoiser": Denoiser,
+    "separator": Separator,
+}
+"""One deployment for each model, under the name of its settings in `serve`."""
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -49,19 +63,29 @@ def wire(settings: Settings) -> Application:
     # Replicas never download: the hub's token stays in this process.
     without_token = settings.models.model_copy(update={"hub_token": None})
     settings = settings.model_copy(update={"models": without_token})
-    app: Application = _front(settings).bind(
-        settings,
-        _model(Diarizer, settings.serve.diarizer).bind(settings),
-        _model(Embedder, settings.serve.embedder).bind(settings),
-        _model(Transcriber, settings.serve.transcriber).bind(settings),
-    )
+    models = {
+        name: _model(cls, name, getattr(settings.serve, name)).bind(settings)
+        for name, cls in MODELS.items()
+    }
+    app: Application = _front(settings).bind(settings, models, _runner().bind(settings, models))
     return app
 
 
-def _model(cls: type[Any], limits: DeploymentSettings) -> Any:
+def _runner() -> Any:
+    return serve.deployment(
+        JobRunner,
+        name="jobs",
+        num_replicas=1,
+        ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment(1)}},
+        health_check_period_s=1,
+        graceful_shutdown_timeout_s=10,  # it does not wait for jobs: they go on after the next start
+    )
+
+
+def _model(cls: type[Any], name: str, limits: DeploymentSettings) -> Any:
     return serve.deployment(
         cls,
-        name=cls.__name__.lower(),
+        name=name,
         ray_actor_options={
             "num_cpus": limits.num_cpus,
             "num_gpus": limits.num_gpus,

@@ -7,7 +7,6 @@ the whole platform on a free port, speaks to it over HTTP as anybody would, and 
 from __future__ import annotations
 
 import shutil
-import socket
 import sys
 import time
 from pathlib import Path
@@ -16,17 +15,17 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from clearcast.accounts.accounts import accounts_of
 from clearcast.audio.encode import encode_file
 from clearcast.audio.recording import Recording
 from clearcast.audio.sandbox import prepare_sync
-from clearcast.auth import KeyFile
 from clearcast.client import ClearCast
 from clearcast.errors import ClearCastError
+from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
 from clearcast.settings import Settings, load_settings, profile_path
 from clearcast.speech.formats import write_result
 from clearcast.speech.meeting import Meeting
-from clearcast.speech.provenance import Provenance
 from deployments.demo_whisper import choose_transcriber
 from deployments.server import running
 from pipelines.identify import solo_turns
@@ -47,7 +46,8 @@ def main() -> None:
     settings = demo_settings()
     sample = sample_conversation()
     console.print(f"The recording: half a minute of a telephone call, {sample.audio.name}")
-    key = KeyFile(settings.data_path / "keys.json").create("demo")
+    with accounts_of(settings) as accounts:
+        _, key = accounts.keys.create(accounts.users.create("demo").id)
     console.print("Starting Ray Serve with its models …")
     with running(settings) as url, ClearCast(url, api_key=key) as client:
         console.print(f"Ready after {time.monotonic() - started_s:.0f} s: {url}\n")
@@ -74,12 +74,6 @@ def demo_settings() -> Settings:
     profile = OUTPUT / "profile.yaml"
     profile.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return load_settings(str(profile))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def enrol(client: ClearCast, settings: Settings, audio: Path, meeting: Meeting) -> None:
@@ -118,12 +112,7 @@ def show(meeting: Meeting) -> None:
             second = f", next {speaker.runner_up_name} {speaker.runner_up_score:.2f}"
         score = f"{speaker.best_score:.2f}" if speaker.best_score is not None else "–"
         console.print(f"  {speaker.label}: {speaker.verdict} as {speaker.best_name} ({score}{second})")
-    console.print("  Made by " + "; ".join(str(made_by) for made_by in makers(meeting)))
-
-
-def makers(meeting: Meeting) -> tuple[Provenance, ...]:
-    assert meeting.transcript is not None
-    return meeting.transcript.provenance
+    console.print("  Made by " + "; ".join(str(made_by) for made_by in meeting.transcript.provenance))
 
 
 def write(meeting: Meeting) -> None:

@@ -9,15 +9,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
-from ray.serve._private.common import DeploymentStatus
+from ray.serve._private.common import DeploymentStatus, ReplicaState
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from clearcast.engines.identify.contract import IdentificationEngine
-from clearcast.local import engine_from
-from clearcast.services import Services
 from clearcast.settings import Settings
-from deployments.handles import Caller, ServedDiarizer, ServedEmbedder, ServedTranscriber
+from deployments.handles import served
 from deployments.ingress.app import create_app
 from deployments.ingress.log_lines import write_logs
 
@@ -30,25 +27,23 @@ class Front:
     def __init__(
         self,
         settings: Settings,
-        diarizer: DeploymentHandle[Any],
-        embedder: DeploymentHandle[Any],
-        transcriber: DeploymentHandle[Any],
+        models: Mapping[str, DeploymentHandle[Any]],
+        _jobs: DeploymentHandle[Any],  # bound so that it is deployed; spoken to through the database
     ) -> None:
         write_logs(sys.stderr, settings.log_level)
         self._settings = settings
         self._app_name = serve.get_replica_context().app_name
-        limits = settings.serve
-        served = ServedEmbedder(Caller(embedder, "embedder", limits.embedder.timeout_s))
-        self._services = Services(
-            diarizer=ServedDiarizer(Caller(diarizer, "diarizer", limits.diarizer.timeout_s)),
-            embedder=served,
-            speech_finder=served,
-            transcriber=ServedTranscriber(Caller(transcriber, "transcriber", limits.transcriber.timeout_s)),
-            identifier=engine_from(IdentificationEngine, settings),
-        )
+        self._services = served(settings, models)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(self._services, self._settings, ready=self._missing)
+        return create_app(self._services, self._settings, ready=self._missing, replicas=self._replicas)
+
+    async def _replicas(self) -> Mapping[str, int]:
+        """How many replicas of each deployment run."""
+        status = await asyncio.to_thread(serve.status)
+        app = status.applications.get(self._app_name)
+        deployments = {} if app is None else app.deployments
+        return {name: one.replica_states.get(ReplicaState.RUNNING, 0) for name, one in deployments.items()}
 
     async def _missing(self) -> Mapping[str, str]:
         """What is not ready, by deployment; empty when all is well. Models at zero replicas are well."""

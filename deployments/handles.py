@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
@@ -17,11 +18,18 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 from ray.serve.handle import DeploymentHandle
 
 from clearcast.audio.recording import Clip
+from clearcast.engines.boost.contract import BoostOptions, BoostReport
+from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import Overloaded, ServiceTimeout, ServiceUnavailable
+from clearcast.local import engine_from
+from clearcast.services import Services
+from clearcast.settings import Settings
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
@@ -114,6 +122,25 @@ def _cause(error: RayTaskError) -> BaseException:
     return cast(BaseException, cause)
 
 
+def served(settings: Settings, handles: Mapping[str, DeploymentHandle[Any]]) -> Services:
+    """All services, over the handles of the deployments by name. Raises EngineUnknown, SettingsInvalid."""
+
+    def caller(name: str) -> Caller:
+        return Caller(handles[name], name, getattr(settings.serve, name).timeout_s)
+
+    speech = ServedEmbedder(caller("embedder"))
+    return Services(
+        diarizer=ServedDiarizer(caller("diarizer")),
+        embedder=speech,
+        speech_finder=speech,
+        transcriber=ServedTranscriber(caller("transcriber")),
+        booster=ServedBooster(caller("booster")),
+        denoiser=ServedDenoiser(caller("denoiser")),
+        separator=ServedSeparator(caller("separator")),
+        identifier=engine_from(IdentificationEngine, settings),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ServedDiarizer:
     caller: Caller
@@ -146,3 +173,38 @@ class ServedTranscriber:
         self, clip: Clip, options: TranscribeOptions, progress: Progress = ignore_progress
     ) -> Transcript:
         return cast(Transcript, await self.caller.stream("transcribe", (clip, options), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBooster:
+    caller: Caller
+
+    async def boost(
+        self, source: Path, target: Path, options: BoostOptions, progress: Progress = ignore_progress
+    ) -> BoostReport:
+        return cast(BoostReport, await self.caller.stream("boost", (source, target, options), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedDenoiser:
+    caller: Caller
+
+    async def denoise(
+        self, source: Path, target: Path, options: DenoiseOptions, progress: Progress = ignore_progress
+    ) -> DenoiseResult:
+        return cast(DenoiseResult, await self.caller.stream("denoise", (source, target, options), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSeparator:
+    caller: Caller
+
+    async def separate(
+        self,
+        source: Path,
+        targets: Mapping[str, Path],
+        options: SeparateOptions,
+        progress: Progress = ignore_progress,
+    ) -> Separation:
+        arguments = (source, dict(targets), options)
+        return cast(Separation, await self.caller.stream("separate", arguments, progress))

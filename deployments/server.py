@@ -10,15 +10,15 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from clearcast.auth import KeyFile
+from clearcast.accounts.first_start import prepare_start
 from clearcast.errors import Conflict
+from clearcast.ports import bind_error
 from clearcast.settings import Settings, load_settings
 
 APP_NAME = "clearcast"
@@ -85,40 +85,43 @@ def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print)
     stop = threading.Event()
     started_s = time.monotonic()
     say("ClearCast is starting …")
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _on_end(stop)
     with running(settings) as url:
+        _on_end(stop)  # Ray has put its own in place, which aborts
         say(f"ClearCast is ready after {time.monotonic() - started_s:.0f} s.")
         say(f"  API            {url}/v1")
         say(f"  Documentation  {url}/docs")
         say(f"  Health         {url}/health/ready")
         if settings.http.require_key:
-            _say_key(settings, say)
+            _say_way_in(settings, url, say)
         say("Stop with Ctrl-C.")
         stop.wait()
         say("ClearCast is stopping …")
 
 
-def _say_key(settings: Settings, say: Callable[[str], Any]) -> None:
-    keys = KeyFile(settings.data_path / "keys.json")
-    if keys.list():
-        say("  Keys           clearcast keys list | create | revoke")
-        return
-    key = keys.create("local")
-    say(f"  Your API key   {key}")
-    say("                 (shown once; more with: clearcast keys create)")
+def _on_end(stop: threading.Event) -> None:
+    """Have Ctrl-C and SIGTERM set `stop`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+
+def _say_way_in(settings: Settings, url: str, say: Callable[[str], Any]) -> None:
+    start = prepare_start(settings, url)
+    if start.login_code is not None:
+        say(f"  Log in         {url}/login/{start.login_code}")
+        say("                 (works once, for ten minutes; another: clearcast users login-link admin)")
+    if start.made_key:
+        say(f"  API key        stored for the command line: clearcast models list --server {url}")
+    say("  More           clearcast users | keys")
 
 
 def _assert_port_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise Conflict(
-                f"Port {port} on {host} is taken.",
-                hint="Stop what uses it, or set CLEARCAST__HTTP__PORT.",
-            ) from error
+    error = bind_error(host, port)
+    if error is not None:
+        raise Conflict(
+            f"Port {port} on {host} is taken.",
+            hint="Stop what uses it, or set CLEARCAST__HTTP__PORT.",
+        ) from error
 
 
 if __name__ == "__main__":

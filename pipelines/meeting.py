@@ -23,11 +23,14 @@ from clearcast.speech.align import assign_speakers, rename_speakers
 from clearcast.speech.legacy_shapes import LegacySegment, legacy_segments
 from clearcast.speech.meeting import Meeting, SpeakerIdentity
 from clearcast.speech.provenance import Provenance
+from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
 from clearcast.storage.voices import Voice, load_voices
 from pipelines.identify import identify_speakers
 from pipelines.stages import StageHook, StageProgress, ignore_stages, run_stage
-from pipelines.transcribe import transcribe_windows
+from pipelines.transcribe import joined_windows, transcribe_windows
+
+UNFINISHED = "The work stopped before its end: this is what was finished."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,20 @@ async def run_meeting(
         makers = await _makers(services, diarization, speakers)
         transcript = replace(transcript, provenance=(*makers, *transcript.provenance))
     return Meeting(named, speakers, transcript, _warnings(diarization))
+
+
+def unfinished_meeting(
+    diarization: Diarization, speakers: tuple[SpeakerIdentity, ...], windows: Sequence[Transcript]
+) -> Meeting:
+    """What there is of a meeting whose flow stopped: turns, names if found, text as far as it went."""
+    names = {speaker.label: speaker.shown_as for speaker in speakers}
+    named = rename_speakers(diarization, names)
+    transcript = None
+    if windows:
+        transcript = assign_speakers(joined_windows(windows, diarization.duration_s), named.turns)
+        makers = (diarization.provenance, *transcript.provenance)
+        transcript = replace(transcript, provenance=makers)
+    return Meeting(named, speakers, transcript, (UNFINISHED, *_warnings(diarization)))
 
 
 async def _makers(

@@ -83,10 +83,11 @@ async def transcribe_windows(
         parts.append(part)
         language = language or part.language
     on_progress(1.0)
-    return _joined(parts, duration_s)
+    return joined_windows(parts, duration_s)
 
 
-def _joined(parts: Sequence[Transcript], duration_s: float) -> Transcript:
+def joined_windows(parts: Sequence[Transcript], duration_s: float) -> Transcript:
+    """The transcript of a recording from those of its windows, in order."""
     detected = next((part for part in parts if part.language is not None), None)
     return Transcript(
         segments=tuple(segment for part in parts for segment in part.segments),

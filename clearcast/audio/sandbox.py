@@ -1,7 +1,8 @@
 """Foreign files, decoded in a process that can do no harm: what callers get.
 
-What lives here: `prepare`, which makes the working copy of a recording, and `probe_safely`. What does not:
-the process itself (`child`) and its handling (`limited`).
+What lives here: `prepare`, which makes the working copy of a recording, `transcode`, which writes it in
+another format, and `probe_safely`. What does not: the process itself (`child`), its handling (`limited`),
+and full-band sound (`sound`).
 
 The process is a fresh Python that imports PyAV and little else, never a fork of this one. It gets the file
 as its standard input, an empty environment, and limits that the kernel keeps: address space, processor
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from clearcast.audio.atomic import whole_or_absent
 from clearcast.audio.child import Order
+from clearcast.audio.encode import format_of
 from clearcast.audio.limited import Progress, Run
 from clearcast.audio.probe import AudioInfo
 from clearcast.audio.recording import Recording
@@ -73,7 +75,7 @@ async def prepare(
     def report(fraction: float) -> None:
         loop.call_soon_threadsafe(progress, fraction)
 
-    return await _in_thread(lambda run: _prepare(run, source, target, limits, report))
+    return await in_thread(lambda run: _prepare(run, source, target, limits, report))
 
 
 def prepare_sync(
@@ -83,9 +85,39 @@ def prepare_sync(
     return _prepare(Run(), source, target, limits, progress)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `transcode` wrote."""
+
+    duration_s: float
+    sample_rate_hz: int
+    channels: int
+
+
+async def transcode(
+    source: Path,
+    target: Path,
+    format_name: str,
+    limits: AudioSettings,
+    progress: Progress = ignore_progress,
+) -> Written:
+    """Write the sound of a foreign file to `target` in the format of that name (a key of `encode.FORMATS`).
+
+    The rate stays where the format has it, and so do the channels; too many for the format are mixed into
+    one. Cancelling ends the process at once. Raises what `prepare` raises, and OptionInvalid.
+    """
+    form = format_of(target, format_name)
+    loop = asyncio.get_running_loop()
+
+    def report(fraction: float) -> None:
+        loop.call_soon_threadsafe(progress, fraction)
+
+    return await in_thread(lambda run: _transcode(run, source, target, form.name, limits, report))
+
+
 async def probe_safely(source: Path, limits: AudioSettings) -> AudioInfo:
     """Describe a foreign file without decoding its sound. Raises what `prepare` raises."""
-    return await _in_thread(lambda run: _probe(run, source, limits))
+    return await in_thread(lambda run: _probe(run, source, limits))
 
 
 def probe_safely_sync(source: Path, limits: AudioSettings) -> AudioInfo:
@@ -97,10 +129,10 @@ def _prepare(run: Run, source: Path, target: Path, limits: AudioSettings, progre
     if not target.parent.is_dir():
         raise NotFound(f"There is no folder {str(target.parent)!r} to write the working copy to.")
     with whole_or_absent(target) as temporary:
-        order = _order(limits, temporary)
+        order = order_for(limits, temporary)
         answer = run.carry_out(order, source, limits.decode_timeout_s, progress)
         facts = answer.get("prepared", {}) | {"info": answer.get("info"), "path": target}
-        prepared = _validated(Prepared, facts)
+        prepared = validated(Prepared, facts)
         with Recording.open(temporary) as recording:
             if recording.duration_s != prepared.duration_s:
                 raise ServiceUnavailable("The decoding process wrote less than it says.")
@@ -108,12 +140,24 @@ def _prepare(run: Run, source: Path, target: Path, limits: AudioSettings, progre
     return prepared
 
 
+def _transcode(
+    run: Run, source: Path, target: Path, format_name: str, limits: AudioSettings, progress: Progress
+) -> Written:
+    with whole_or_absent(target) as temporary:
+        order = replace(order_for(limits, temporary), format_name=format_name)
+        answer = run.carry_out(order, source, limits.decode_timeout_s, progress)
+        written = validated(Written, answer.get("written"))
+    progress(1.0)
+    return written
+
+
 def _probe(run: Run, source: Path, limits: AudioSettings) -> AudioInfo:
-    answer = run.carry_out(_order(limits, None), source, limits.decode_timeout_s, ignore_progress)
-    return _validated(AudioInfo, answer.get("info"))
+    answer = run.carry_out(order_for(limits, None), source, limits.decode_timeout_s, ignore_progress)
+    return validated(AudioInfo, answer.get("info"))
 
 
-def _order(limits: AudioSettings, target: Path | None) -> Order:
+def order_for(limits: AudioSettings, target: Path | None) -> Order:
+    """The order to make a working copy at `target`, or to describe the file when that is None."""
     return Order(
         target=None if target is None else str(target.resolve()),
         max_duration_s=limits.max_duration_s,
@@ -122,7 +166,7 @@ def _order(limits: AudioSettings, target: Path | None) -> Order:
     )
 
 
-def _validated(kind: type[T], values: object) -> T:
+def validated(kind: type[T], values: object) -> T:
     """`values` as `kind`. What a process says that has read foreign bytes is foreign itself."""
     try:
         return TypeAdapter(kind).validate_python(values)
@@ -130,7 +174,7 @@ def _validated(kind: type[T], values: object) -> T:
         raise ServiceUnavailable("The decoding process gave no usable answer.") from error
 
 
-async def _in_thread(work: Callable[[Run], T]) -> T:
+async def in_thread(work: Callable[[Run], T]) -> T:
     """Run `work` in a thread; when the caller is cancelled, end its process and wait for that."""
     run = Run()
     job = asyncio.ensure_future(asyncio.to_thread(work, run))

@@ -23,10 +23,17 @@ COMMANDS = {
     "meeting": "meeting",
     "diarize": "diarize",
     "transcribe": "transcribe",
+    "enhance": "enhance",
+    "boost": "boost",
+    "separate": "separate",
     "voices": "voices",
+    "jobs": "jobs",
+    "files": "files",
+    "search": "search",
     "models": "models",
     "doctor": "doctor",
     "serve": "serve",
+    "users": "users",
     "keys": "keys",
     "bench": "bench",
 }
@@ -87,6 +94,7 @@ def clearcast(ctx: click.Context, profile: str | None, quiet: bool, debug: bool)
     clearcast transcribe talk.m4a -o talk.srt     subtitles
     clearcast diarize panel.wav --speakers 4      who speaks when
     clearcast voices add Sara sara.wav            so that Sara is called by name
+    clearcast jobs submit meeting call.mp3        queued on a server, survives everything
     clearcast models list                         what is on this machine
     clearcast doctor                              what works here, and what to do about the rest
 

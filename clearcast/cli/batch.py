@@ -81,7 +81,7 @@ def over_files(
         plan = plan_outputs(sources, files.output, files.formats, kind)
         worker: Worker
         if server.url is not None:
-            worker = ServerWorker(session, stack.enter_context(connect(server)))
+            worker = ServerWorker(session, stack.enter_context(connect(session, server)))
         else:
             worker = make_local(temporary)
         done = [source for source in sources if files.skip_existing and plan.is_done(source)]

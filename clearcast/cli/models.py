@@ -57,7 +57,7 @@ def list_(session: Session, as_json: bool, server: ServerOptions) -> None:
     clearcast models list --server http://127.0.0.1:8000
     """
     if server.url is not None:
-        with connect(server) as client:
+        with connect(session, server) as client:
             click.echo(json.dumps(client.models(), ensure_ascii=False, indent=1))
         return
     rows = [_row(entry, session) for entry in catalogue(session.settings)]

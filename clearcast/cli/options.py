@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from clearcast.audio.encode import FORMATS as SOUND_FORMATS
 from clearcast.engines.diarize.contract import DiarizeOptions
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -37,6 +38,15 @@ class FileOptions:
         """Formats named by --format or by the suffix of --output."""
         named = {name.strip().lower() for text in self.formats for name in text.split(",")}
         return frozenset(named | {Path(self.output or "").suffix.removeprefix(".").lower()})
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFiles:
+    """Recordings that go in, and where and in which format the sounds made of them go."""
+
+    inputs: tuple[str, ...]
+    folder: Path
+    format_name: str
 
 
 def _as_one(
@@ -85,6 +95,30 @@ files = _as_one(
         help="json, txt, srt, vtt or rttm; may be given several times or as a list: -f json,srt",
     ),
     click.option("--skip-existing", is_flag=True, help="Leave out files whose results are there already."),
+)
+
+sounds = _as_one(
+    "files",
+    SoundFiles,
+    {name: name for name in ("inputs", "folder", "format_name")},
+    click.argument("inputs", nargs=-1, required=True, metavar="FILE|FOLDER|- …"),
+    click.option(
+        "--output",
+        "-o",
+        "folder",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path(),
+        metavar="FOLDER",
+        help="Where the sounds go: talk.wav becomes talk.denoised.flac there. (this folder)",
+    ),
+    click.option(
+        "--format",
+        "-f",
+        "format_name",
+        type=click.Choice(sorted(SOUND_FORMATS)),
+        default="flac",
+        help="Of the sounds: flac and wav lose nothing. (flac)",
+    ),
 )
 
 server = _as_one(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.progress import (
     BarColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from clearcast.cli.session import Session
+from clearcast.client.types import JobEvent
 from pipelines.stages import StageProgress, ignore_stages
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ STAGES = {
     "identify": "looking up names",
     "listen": "finding speech",
     "transcribe": "writing down words",
+    "denoise": "taking noise away",
+    "boost": "making it louder",
+    "separate": "taking it apart",
     "server": "waiting for the server",
 }
 
@@ -126,3 +130,59 @@ def _quarters(session: Session, name: str) -> PullProgress:
             session.note(f"{name}: {done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB")
 
     return tell
+
+
+class JobBars:
+    """The files of a job on a server: a bar for each one in work, named by its stage, and one for all.
+
+    Elsewhere than on a terminal, a line for each stage of each file as it begins.
+    """
+
+    def __init__(self, session: Session, names: Mapping[int, str]) -> None:
+        self._session = session
+        self._names = names
+        self._told: set[tuple[int, str]] = set()
+        self._num_done = 0
+        self._bars: Progress | None = None
+        self._tasks: dict[int, TaskID] = {}
+        self._all: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        if not self._session.quiet and self._session.notes.is_terminal:
+            self._bars = _bars(self._session, BarColumn(), _PERCENT, TimeElapsedColumn())
+            self._bars.start()
+            if len(self._names) > 1:
+                self._all = self._bars.add_task("files", total=len(self._names))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def hear(self, event: JobEvent) -> None:
+        """Show what an event tells."""
+        if event.task is None:
+            return
+        if event.name == "task":
+            self._ended(event.task)
+        elif event.name == "progress" and event.stage is not None:
+            self._goes_on(event.task, event.stage.partition("/")[0], event.fraction or 0.0)
+
+    def _goes_on(self, number: int, stage: str, fraction: float) -> None:
+        words = f"{self._names.get(number, number)}: {STAGES.get(stage, stage)}"
+        if self._bars is not None:
+            if number not in self._tasks:
+                self._tasks[number] = self._bars.add_task(words, total=1.0)
+            self._bars.update(self._tasks[number], description=words, completed=fraction)
+        elif (number, stage) not in self._told:
+            self._told.add((number, stage))
+            self._session.note(f"{words} …")
+
+    def _ended(self, number: int) -> None:
+        self._num_done += 1
+        if self._bars is None:
+            return
+        if number in self._tasks:
+            self._bars.remove_task(self._tasks.pop(number))
+        if self._all is not None:
+            self._bars.update(self._all, completed=self._num_done)

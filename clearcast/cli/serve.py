@@ -19,8 +19,9 @@ def serve(session: Session) -> None:
     clearcast --profile gpu serve
     CLEARCAST__HTTP__PORT=9000 clearcast serve
 
-    It listens on this machine only (127.0.0.1) unless the profile says otherwise, and asks for an API key,
-    which it prints at the first start; `clearcast keys` makes more.
+    It listens on this machine only (127.0.0.1) unless the profile says otherwise. The first start makes the
+    user `admin`, prints a link that logs in once, and stores an API key for the command line; `clearcast
+    users` and `clearcast keys` make more.
     """
     from deployments.server import serve_forever  # Ray takes seconds to import
 

@@ -67,7 +67,7 @@ def _on_shelf(command: Callable[..., None]) -> Callable[..., None]:
 def _shelf(session: Session, server: ServerOptions, voices_file: Path | None) -> Iterator[VoiceShelf]:
     with temporary_folder() as temporary:
         if server.url is not None:
-            with connect(server) as client:
+            with connect(session, server) as client:
                 yield ServerShelf(client)
             return
 

@@ -16,8 +16,10 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from clearcast.accounts.stored_keys import StoredKeys
 from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
+from clearcast.audio.sound_check import remarks_on, warnings_on
 from clearcast.catalogue import chosen_engine
 from clearcast.cli.exit_codes import INTERRUPTED
 from clearcast.cli.options import ServerOptions
@@ -34,9 +36,10 @@ from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization
 from clearcast.storage.voices import Voice
-from deployments.ingress.sound_check import remarks_on, warnings_on
+from pipelines.alone import Bench, Outcome
 from pipelines.enrol import Enrolment, run_enrolment
 from pipelines.meeting import MeetingOptions, run_meeting, with_whisper
+from pipelines.recipe import Recipe, RecipeOptions
 from pipelines.stages import StageProgress
 from pipelines.transcribe import run_transcription
 
@@ -124,6 +127,15 @@ class LocalWorker:
 
         return self._run(work())
 
+    def make_sounds(
+        self, recipe: Recipe, path: Path, options: RecipeOptions, progress: StageProgress
+    ) -> tuple[Bench, Outcome]:
+        """Run a recipe that makes sounds, which lie where the bench says until the next run."""
+        bench = Bench(self._services, self.settings.audio, self.temporary, self.voices)
+        outcome = self._run(bench.run(recipe, path, options, progress))
+        self._noted(outcome, outcome.warnings)
+        return bench, outcome
+
     def _noted(self, result: T, warnings: Sequence[str]) -> T:
         for warning in warnings:
             self.session.note(warning, style="yellow")
@@ -209,8 +221,8 @@ class ServerWorker:
         )
 
 
-def connect(server: ServerOptions) -> ClearCast:
-    """A client for --server, with the key of --api-key or of --key-file's first line."""
+def connect(session: Session, server: ServerOptions) -> ClearCast:
+    """A client for --server, with the key of --api-key, of --key-file's first line, or stored for it."""
     assert server.url is not None
     api_key = server.api_key
     if api_key is None and server.key_file is not None:
@@ -218,6 +230,8 @@ def connect(server: ServerOptions) -> ClearCast:
             api_key = server.key_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsInvalid(f"The key file {server.key_file} cannot be read.") from error
+    elif api_key is None:
+        api_key = StoredKeys(session.settings.config_path).key_for(server.url)
     return ClearCast(server.url, api_key=api_key)
 
 

@@ -27,7 +27,7 @@ from clearcast.speech.provenance import Provenance
 
 logger = logging.getLogger(__name__)
 
-SERVICES = ("voice_activity", "embed", "diarize", "identify", "transcribe")
+SERVICES = ("voice_activity", "embed", "diarize", "identify", "transcribe", "boost", "separate", "denoise")
 
 Progress = Callable[[float], None]
 """Told the finished fraction in [0, 1]; may raise `Cancelled` to stop the work."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import filelock
 
 from clearcast.errors import ModelCorrupt, ModelDownloadFailed, ModelMissing
+from clearcast.models.archive import fetch_archive, unpack
 from clearcast.models.hub import Hub, Listing, RemoteFile
 from clearcast.models.manifest import FileRecord, Manifest, git_blob_sha1_of, sha256_of
 from clearcast.models.spec import ModelSpec
@@ -53,6 +54,8 @@ def pull(
     connection lost), ModelGated, ModelCorrupt (what arrived has another checksum than published; it is
     removed). After any error nothing half-done is found by `locate`.
     """
+    if spec.archive_url is not None:
+        return _pull_archive(spec, spec.archive_url, settings, progress)
     models_dir, token = settings.models_path, settings.models.hub_token
     hub = Hub(token.get_secret_value() if token else None, endpoint)
     with _working_in(spec, models_dir) as work:
@@ -62,6 +65,24 @@ def pull(
         records = {file.path: download.bring(file) for file in listing.files}
         manifest = Manifest(spec.name, spec.repo, listing.commit, spec.licence, records)
         return _put_in_place(manifest, download.ready, model_folder(spec, models_dir))
+
+
+def _pull_archive(spec: ModelSpec, url: str, settings: Settings, progress: PullProgress) -> Path:
+    models_dir = settings.models_path
+    with _working_in(spec, models_dir) as work:
+        archive, ready = work / "archive.part", work / "files"
+        fetch_archive(spec, url, archive, _Counter(spec.size_bytes, progress).add)
+        try:
+            unpack(spec, archive, ready)
+        except ModelCorrupt:
+            archive.unlink()  # or it would be gone on with for ever
+            raise
+        archive.unlink()
+        records = {
+            path: FileRecord((ready / path).stat().st_size, sha256_of(ready / path)) for path in spec.files
+        }
+        manifest = Manifest(spec.name, spec.repo, "archive", spec.licence, records)
+        return _put_in_place(manifest, ready, model_folder(spec, models_dir))
 
 
 def adopt(spec: ModelSpec, source: Path, settings: Settings, progress: PullProgress = ignore_pull) -> Path:

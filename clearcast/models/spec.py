@@ -17,6 +17,7 @@ class ModelSpec:
         licence: SPDX name or the owner's own words.
         size_bytes: download size as published, 0 when not known.
         gated: True when the owner asks for a token and accepted terms.
+        archive_url: a ZIP with the files, for models that are not on the hub; `repo` then only names them.
     """
 
     name: str
@@ -26,3 +27,4 @@ class ModelSpec:
     revision: str = "main"
     size_bytes: int = 0
     gated: bool = False
+    archive_url: str | None = None

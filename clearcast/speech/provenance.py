@@ -11,7 +11,8 @@ class Provenance:
     service: what was done, for example "transcribe".
     engine: the engine's file name, for example "faster_whisper".
     model: the model's name, for example "small".
-    quality: "rough" where the engine is known to be weak; shown wherever the result is. None otherwise.
+    quality: "rough" where the engine is known to be weak, "experimental" where it works on some sound only;
+        shown wherever the result is. None otherwise.
     """
 
     service: str

@@ -21,7 +21,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -112,6 +112,25 @@ class VoiceStore:
             voice = book.get(name)
             self._write(owner_id, book.remove(name))
             return self._log_erasures(owner_id, [voice])[0]
+
+    def erase_older(self, owner_id: str, enrolled_before: datetime) -> tuple[Erasure, ...]:
+        """Remove the voices enrolled before that moment, as `erase` does.
+
+        A voice that came from a file without its time counts from the first time it is looked at here.
+        """
+        if not self._path(owner_id).exists():
+            return ()
+        with self._locked(owner_id):
+            book = self.book(owner_id)
+            gone = [voice for voice in book if voice.created_at and voice.created_at < enrolled_before]
+            if not gone and all(voice.created_at for voice in book):
+                return ()
+            now = datetime.now(UTC)
+            kept = [
+                replace(voice, created_at=voice.created_at or now) for voice in book if voice not in gone
+            ]
+            self._write(owner_id, VoiceBook(tuple(kept)))
+            return self._log_erasures(owner_id, gone)
 
     def export(self, owner_id: str) -> str:
         """The owner's voices as a voices file."""

@@ -136,6 +136,18 @@ class VoiceBook:
     def __iter__(self) -> Iterator[Voice]:
         return iter(self.voices)
 
+    def chosen(self, names: Sequence[str]) -> tuple[Voice, ...]:
+        """The voices of these names, each once; all when none is named. Raises OptionInvalid."""
+        if not names:
+            return tuple(self)
+        voices = []
+        for name in dict.fromkeys(names):
+            voice = self.find(name)
+            if voice is None:
+                raise OptionInvalid(f"You have no voice called {name!r}.", hint="See GET /v1/voices.")
+            voices.append(voice)
+        return tuple(voices)
+
     def find(self, name: str) -> Voice | None:
         key = name_key(name)
         return next((voice for voice in self.voices if name_key(voice.name) == key), None)

@@ -10,17 +10,22 @@ fake checkpoints (`checkpoints`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, Recording
+from clearcast.audio.sound import SoundReader
+from clearcast.engines.boost.contract import BoostOptions, BoostReport, Loudness
+from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import EngineContext, EngineOptions, Progress, ignore_progress
 from clearcast.engines.identify.contract import Candidate, IdentificationEngine, Match
+from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
 from clearcast.speech.meeting import Verdict
@@ -131,6 +136,49 @@ class FakeTranscriber:
         )
 
 
+@dataclass(slots=True)
+class FakeBooster:
+    """Gives the sound as it is, and says that it did nothing."""
+
+    async def boost(
+        self, source: Path, target: Path, options: BoostOptions, progress: Progress = ignore_progress
+    ) -> BoostReport:
+        shutil.copyfile(source, target)
+        progress(1.0)
+        heard = Loudness(-23.0, 0.0, -3.0, 0)
+        return BoostReport(heard, heard, 0.0, 1.0, 0.0, (), Provenance("boost", "fake", "unchanged"))
+
+
+@dataclass(slots=True)
+class FakeDenoiser:
+    """Gives the sound as it is."""
+
+    async def denoise(
+        self, source: Path, target: Path, options: DenoiseOptions, progress: Progress = ignore_progress
+    ) -> DenoiseResult:
+        shutil.copyfile(source, target)
+        progress(1.0)
+        with SoundReader.open(source) as reader:
+            return DenoiseResult(Provenance("denoise", "fake", "unchanged"), reader.duration_s, 0)
+
+
+@dataclass(slots=True)
+class FakeSeparator:
+    """Every stem is the whole sound."""
+
+    async def separate(
+        self,
+        source: Path,
+        targets: Mapping[str, Path],
+        options: SeparateOptions,
+        progress: Progress = ignore_progress,
+    ) -> Separation:
+        for target in targets.values():
+            shutil.copyfile(source, target)
+        progress(1.0)
+        return Separation(options.stems, None, Provenance("separate", "fake", "unchanged"))
+
+
 class FakeIdentifier(IdentificationEngine):
     """The nearest voice by cosine."""
 
@@ -173,6 +221,9 @@ def fake_services(
         embedder=embedder,
         speech_finder=embedder,
         transcriber=transcriber or FakeTranscriber(),
+        booster=FakeBooster(),
+        denoiser=FakeDenoiser(),
+        separator=FakeSeparator(),
         identifier=FakeIdentifier(),
     )
 

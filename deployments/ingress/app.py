@@ -6,35 +6,53 @@ over Serve handles and in one process.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from clearcast import __version__
-from clearcast.auth import KeyFile
+from clearcast.accounts.accounts import build_accounts
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.storage.blobs import open_blobs
+from clearcast.storage.database import Database
 from clearcast.storage.voice_store import VoiceStore
 from deployments.ingress import (
+    auth,
     documentation,
+    downloads,
+    files,
+    friends,
+    job_events,
+    jobs,
+    keys,
+    legacy,
+    links,
     meetings,
     models,
     monitoring,
+    presigned,
     problems,
+    search,
     transcriptions,
+    tus,
+    users,
     voices,
+    webhooks,
 )
 from deployments.ingress.admission import Gate
 from deployments.ingress.catalog import Catalog
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
-from deployments.ingress.state import IngressState, Ready
+from deployments.ingress.state import IngressState, Ready, Replicas
 from deployments.ingress.workroom import Workroom
 
 DESCRIPTION = (
-    "ClearCast on your own machines: who said what in a recording, by name. Every address but /health needs"
-    " an API key as a bearer token. Errors are problem documents with a stable code."
+    "ClearCast on your own machines: who said what in a recording, by name. Every address but /health and"
+    " the log-in needs an API key or an access token as a bearer token. Errors are problem documents with a"
+    " stable code."
 )
 
 
@@ -43,28 +61,29 @@ async def always_ready() -> Mapping[str, str]:
     return {}
 
 
-def create_app(services: Services, settings: Settings, *, ready: Ready = always_ready) -> FastAPI:
+async def no_replicas() -> Mapping[str, int]:
+    """The replicas of an app whose services are all in its own process."""
+    return {}
+
+
+def create_app(
+    services: Services, settings: Settings, *, ready: Ready = always_ready, replicas: Replicas = no_replicas
+) -> FastAPI:
     """The app on these services. `ready` tells what is missing before it can work.
 
-    Keys, voices and work lie below `settings.data_path`. Raises EngineUnknown, SettingsInvalid.
+    Voices and work lie below `settings.data_path`. Raises EngineUnknown, SettingsInvalid.
     """
-    state = IngressState(
-        settings=settings,
-        services=services,
-        keys=KeyFile(settings.data_path / "keys.json"),
-        voices=VoiceStore(settings.data_path),
-        workroom=Workroom(settings.data_path / "work"),
-        gate=Gate(settings.serve.max_running_meetings, settings.serve.max_waiting_meetings),
-        metrics=Metrics(),
-        catalog=Catalog(settings),
-        ready=ready,
-    )
+    state = _state_of(services, settings, ready, replicas)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         state.workroom.open()
+        await asyncio.to_thread(state.database.migrate)
+        await asyncio.to_thread(state.accounts.prepare, require_key=settings.http.require_key)
         yield
         state.workroom.close()
+        state.accounts.limits.close()
+        state.database.close()
 
     app = FastAPI(
         title="ClearCast",
@@ -76,9 +95,34 @@ def create_app(services: Services, settings: Settings, *, ready: Ready = always_
         redoc_url=None,
     )
     app.state.ingress = state
-    for part in (transcriptions, meetings, voices, models, monitoring, documentation):
+    for part in (transcriptions, meetings, voices, models, search, monitoring, documentation):
+        app.include_router(part.router)
+    for part in (jobs, job_events, webhooks, files, downloads, links, presigned, tus):
+        app.include_router(part.router)
+    for part in (auth, keys, friends, users, legacy):
         app.include_router(part.router)
     problems.install(app)
     documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=state.metrics)
     return app
+
+
+def _state_of(services: Services, settings: Settings, ready: Ready, replicas: Replicas) -> IngressState:
+    """What the routes share."""
+    database = Database(settings.database_url)
+    blobs = open_blobs(settings.storage, settings.data_path)
+    voice_store = VoiceStore(settings.data_path)
+    return IngressState(
+        settings=settings,
+        services=services,
+        database=database,
+        blobs=blobs,
+        accounts=build_accounts(settings, database, blobs, voice_store),
+        voices=voice_store,
+        workroom=Workroom(settings.data_path / "work"),
+        gate=Gate(settings.serve.max_running_meetings, settings.serve.max_waiting_meetings),
+        metrics=Metrics(settings.engines),
+        catalog=Catalog(settings),
+        ready=ready,
+        replicas=replicas,
+    )

@@ -11,10 +11,13 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from clearcast.engines.boost.contract import BoostEngine
+from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine
 from clearcast.engines.embed.contract import EmbeddingEngine
 from clearcast.engines.engine import Engine
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
 from clearcast.errors import ModelError, NotFound
@@ -28,6 +31,9 @@ KINDS: tuple[type[Engine], ...] = (
     EmbeddingEngine,
     IdentificationEngine,
     VoiceActivityEngine,
+    DenoiseEngine,
+    BoostEngine,
+    SeparationEngine,
 )
 
 # Names that programs written for OpenAI send; each means "the transcription engine that runs here".

@@ -13,9 +13,11 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, JSONResponse
+from pydantic import BaseModel
 
 from deployments.ingress.access import Reader
 from deployments.ingress.error_pages import as_html_rows
+from deployments.ingress.examples import add_examples
 from deployments.ingress.problems import ERRORS_PAGE, Problem
 
 router = APIRouter(include_in_schema=False)
@@ -64,10 +66,27 @@ def describe(app: FastAPI) -> None:
             )
             parts = schema.setdefault("components", {}).setdefault("schemas", {})
             parts["Problem"] = Problem.model_json_schema()
+            _restore_examples(parts)
+            add_examples(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _restore_examples(schemas: dict[str, Any]) -> None:
+    """FastAPI leaves nulls out of examples, which then lack what their own schema requires."""
+    for model in _models(BaseModel):
+        extra = model.model_config.get("json_schema_extra")
+        if isinstance(extra, dict) and "example" in extra and model.__name__ in schemas:
+            schemas[model.__name__]["example"] = extra["example"]
+
+
+def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if model.__module__.startswith(__name__.rpartition(".")[0]):
+            yield model
+        yield from _models(model)
 
 
 def _page(title: str, body: str) -> HTMLResponse:

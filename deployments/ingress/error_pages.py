@@ -20,7 +20,8 @@ from clearcast import errors
 from clearcast.errors import ClearCastError
 
 _TREE_LINE = re.compile(r"^[│├└─ ]+(?P<name>\w+) {2,}(?P<meaning>.+)$", re.MULTILINE)
-_OWN_STATUS = {499: "Client Closed Request"}  # nginx's; the standard has none
+# 499 is nginx's, 460 is tus'; the standard has neither.
+_OWN_STATUS = {499: "Client Closed Request", 460: "Checksum Mismatch"}
 
 HEAD = """\
 # Errors
@@ -62,8 +63,12 @@ class Entry:
 
     @property
     def status_phrase(self) -> str:
-        phrase = _OWN_STATUS.get(self.status) or HTTPStatus(self.status).phrase
-        return f"{self.status} {phrase}"
+        return f"{self.status} {reason_phrase(self.status)}"
+
+
+def reason_phrase(status: int) -> str:
+    """What a status is called."""
+    return _OWN_STATUS.get(status) or HTTPStatus(status).phrase
 
 
 def entries() -> list[Entry]:

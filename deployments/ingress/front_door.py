@@ -20,6 +20,7 @@ from typing import Any
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.ingress.log_lines import log_fields
 from deployments.ingress.metrics import Metrics
 from deployments.ingress.problems import PROBLEM_CODE, REQUEST_ID, problem_response
 
@@ -50,17 +51,17 @@ class FrontDoor:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        visit = _Visit(scope, send)
-        with self.metrics.in_flight.track_inprogress():
+        visit = _Visit(scope, receive, send)
+        with self.metrics.in_flight.track_inprogress(), log_fields(request_id=visit.request_id):
             try:
-                await self.app(scope, receive, visit.send)
+                await self.app(scope, visit.receive, visit.send)
             except asyncio.CancelledError:
                 visit.status = _CLIENT_LEFT
                 raise
             except Exception as error:
                 if visit.answered:
                     raise  # half an answer is out: the server can only break the connection
-                await problem_response(scope, error)(scope, receive, visit.send)
+                await problem_response(scope, error)(scope, visit.receive, visit.send)
             finally:
                 self._record(visit)
 
@@ -70,6 +71,8 @@ class FrontDoor:
         seconds = time.monotonic() - visit.started_s
         self.metrics.requests.labels(method, route, visit.status).inc()
         self.metrics.request_seconds.labels(method, route).observe(seconds)
+        if visit.received_bytes:
+            self.metrics.received_bytes.labels(route).inc(visit.received_bytes)
         if visit.problem_code is not None:
             self.metrics.count_problem(visit.problem_code)
         quiet = route.startswith(("/health/", "/metrics"))
@@ -90,12 +93,14 @@ class FrontDoor:
 class _Visit:
     """One request on its way through."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.request_id = _request_id(Headers(scope=scope).get("x-request-id"))
         self.started_s = time.monotonic()
         self.status: int = HTTPStatus.INTERNAL_SERVER_ERROR
         self.answered = False
+        self.received_bytes = 0
         self._scope = scope
+        self._receive = receive
         self._send = send
         scope.setdefault("state", {})[REQUEST_ID] = self.request_id
 
@@ -111,6 +116,12 @@ class _Visit:
     def problem_code(self) -> str | None:
         code: Any = self._scope["state"].get(PROBLEM_CODE)
         return code if isinstance(code, str) else None
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.received_bytes += len(message.get("body", b""))
+        return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Literal
 
 from fastapi import APIRouter, Response
@@ -53,5 +54,7 @@ async def is_ready(state: State, response: Response) -> Readiness:
     },
 )
 async def read_metrics(_reader: Reader, state: State) -> Response:
-    """Of this process; with several ingress replicas each has its own."""
+    """Requests and stages are of this process, each ingress replica having its own; the queue is of all."""
+    state.metrics.count_replicas(await state.replicas())
+    await asyncio.to_thread(state.metrics.queue.refresh, state.database)
     return Response(state.metrics.page(), media_type=state.metrics.media_type)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from clearcast.errors import (
+    AccountLocked,
     AudioEmpty,
     AudioForbidden,
     AudioTooLong,
@@ -13,12 +13,14 @@ from clearcast.errors import (
     AudioUnrecognised,
     ClearCastError,
     DecodeLimitExceeded,
+    Forbidden,
     LanguageUnsupported,
     ModelCorrupt,
     ModelMissing,
     NotFound,
     OptionInvalid,
     Overloaded,
+    RateLimited,
     RequestMalformed,
     ServiceTimeout,
     ServiceUnavailable,
@@ -27,9 +29,16 @@ from clearcast.errors import (
     UploadStalled,
     UploadTooLarge,
 )
+from deployments.ingress.error_pages import reason_phrase
 from deployments.ingress.problems import MEDIA_TYPE, problem_document
 
-EVERYWHERE: tuple[type[ClearCastError], ...] = (Unauthenticated, OptionInvalid, ClearCastError)
+EVERYWHERE: tuple[type[ClearCastError], ...] = (
+    Unauthenticated,
+    Forbidden,
+    OptionInvalid,
+    RateLimited,
+    ClearCastError,
+)
 
 AUDIO_PROBLEMS: tuple[type[ClearCastError], ...] = (
     AudioEmpty,
@@ -73,10 +82,10 @@ def _response(status: int, kinds: list[type[ClearCastError]]) -> dict[str, Any]:
         "examples": {kind.code: {"summary": kind.title, "value": _example(kind)} for kind in kinds},
     }
     response: dict[str, Any] = {
-        "description": f"{HTTPStatus(status).phrase}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
+        "description": f"{reason_phrase(status)}: {', '.join(f'`{kind.code}`' for kind in kinds)}",
         "content": {MEDIA_TYPE: content},
     }
-    if Overloaded in kinds:
+    if any(issubclass(kind, Overloaded | AccountLocked) for kind in kinds):
         response["headers"] = {
             "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}
         }

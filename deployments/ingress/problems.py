@@ -27,6 +27,8 @@ from clearcast.errors import (
     MethodNotAllowed,
     NotFound,
     OptionInvalid,
+    RangeWrong,
+    RateLimited,
     RequestMalformed,
     Unauthenticated,
 )
@@ -35,10 +37,15 @@ from deployments.ingress.uploads import is_disk_full, storage_full
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5  # where the error itself does not know
 ERRORS_PAGE = "/docs/errors"
 
 # Paths whose callers use the OpenAI SDK, which reads its own shape of an error from "error".
 OPENAI_PATHS = ("/v1/audio/", "/v1/models")
+
+# Paths of tus 1.0.0, whose every answer names the version.
+TUS_PATHS = "/v1/uploads"
+TUS_VERSION = "1.0.0"
 
 # Pages that people open: a browser that is asked for "Basic" lets them type the key as the password.
 PAGES = ("/docs", "/openapi.json", "/metrics")
@@ -149,6 +156,17 @@ def _headers(scope: Mapping[str, Any], error: ClearCastError) -> dict[str, str]:
         headers["WWW-Authenticate"] = f'{scheme} realm="ClearCast"'  # RFC 7617 §2, RFC 6750 §3
     if "retry_after_s" in error.fields:
         headers["Retry-After"] = str(error.fields["retry_after_s"])
+    elif error.retryable and error.http_status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if isinstance(error, RateLimited) and "policy" in error.fields:
+        # draft-ietf-httpapi-ratelimit-headers-10 §3, §4
+        limit = error.fields
+        headers["RateLimit-Policy"] = f'"{limit["policy"]}";q={limit["limit"]};w={limit["window_s"]}'
+        headers["RateLimit"] = f'"{limit["policy"]}";r=0;t={limit["retry_after_s"]}'
+    if isinstance(error, RangeWrong):
+        headers["Content-Range"] = f"bytes */{error.fields['size_bytes']}"  # RFC 9110 §15.5.17
+    if scope["path"].startswith(TUS_PATHS):
+        headers |= {"Tus-Resumable": TUS_VERSION, "Tus-Version": TUS_VERSION}
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = ", ".join(_methods_at(scope))  # RFC 9110 §15.5.6
     # The OpenAI SDK sends the whole recording again on any 5xx unless it is told that this is no use.

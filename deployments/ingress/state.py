@@ -8,14 +8,19 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
-from clearcast.auth import KeyFile
+from clearcast.accounts.accounts import Accounts
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.storage.blobs import BlobStore
+from clearcast.storage.database import Database
 from clearcast.storage.voice_store import VoiceStore
 from deployments.ingress.admission import Gate
 from deployments.ingress.catalog import Catalog
 from deployments.ingress.metrics import Metrics
 from deployments.ingress.workroom import Workroom
+
+Replicas = Callable[[], Awaitable[Mapping[str, int]]]
+"""Tells how many replicas of each deployment run; nothing where all is in one process."""
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 """Tells what is not ready yet and why; nothing when all is well."""
@@ -25,13 +30,16 @@ Ready = Callable[[], Awaitable[Mapping[str, str]]]
 class IngressState:
     settings: Settings
     services: Services
-    keys: KeyFile
+    database: Database
+    blobs: BlobStore
+    accounts: Accounts
     voices: VoiceStore
     workroom: Workroom
     gate: Gate
     metrics: Metrics
     catalog: Catalog
     ready: Ready
+    replicas: Replicas
 
 
 def state_of(request: Request) -> IngressState:

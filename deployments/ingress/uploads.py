@@ -49,10 +49,14 @@ _BASE64_BLOCK = 3 << 18  # divides by 4: every block decodes by itself
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A received form. `fields` and `files` go by name, without the trailing brackets of "name[]"."""
+    """A received form. `fields` and `files` go by name, without the trailing brackets of "name[]".
+
+    `names` is what the sender calls each file: text from outside, never a path here.
+    """
 
     fields: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, list[Path]] = field(default_factory=dict)
+    names: dict[Path, str] = field(default_factory=dict)
 
     def file(self, name: str = "file") -> Path:
         """The one file of that name. Raises RequestMalformed when there is none or more than one."""
@@ -83,7 +87,7 @@ async def receive(request: Request, folder: Path, max_bytes: int) -> Upload:
     receiver = _Receiver(folder, max_bytes)
     parser = MultipartParser(boundary, receiver.callbacks())
     try:
-        async for chunk in _chunks(request):
+        async for chunk in body_chunks(request):
             parser.write(chunk)
             if receiver.pending_bytes >= FLUSH_BYTES:
                 await asyncio.to_thread(receiver.flush)
@@ -105,7 +109,7 @@ async def receive(request: Request, folder: Path, max_bytes: int) -> Upload:
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """A short body, in memory. Raises UploadTooLarge, UploadStalled, Cancelled."""
     body = bytearray()
-    async for chunk in _chunks(request):
+    async for chunk in body_chunks(request):
         body += chunk
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
@@ -141,7 +145,8 @@ def _too_large(max_bytes: int) -> UploadTooLarge:
     )
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+async def body_chunks(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises UploadStalled, and Cancelled when the client goes away."""
     stream = request.stream()
     try:
         while True:
@@ -231,6 +236,7 @@ class _Receiver:
             path = self._folder / f"upload-{self._parts}"  # never the caller's file name
             self._open_files.append(FileIO(path, "wb"))
             self.upload.files.setdefault(self._name, []).append(path)
+            self.upload.names[path] = options.get(b"filename", b"").decode("utf-8", "replace")
         else:
             self._field = bytearray()
 

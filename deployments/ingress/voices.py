@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from clearcast.audio.sound_check import Remark, remarks_on
 from clearcast.errors import Conflict, FileFormatInvalid, NotFound, OptionInvalid, SpeechTooShort
 from clearcast.storage.voice_store import ImportMode
 from clearcast.storage.voices import MAX_FILE_BYTES, MAX_NAME_CHARACTERS, Voice
@@ -17,7 +18,6 @@ from deployments.ingress.access import Owner
 from deployments.ingress.forms import Form, json_body, parse_json, request_body
 from deployments.ingress.metrics import StageClock
 from deployments.ingress.problem_docs import AUDIO_PROBLEMS, problems
-from deployments.ingress.sound_check import Remark, remarks_on
 from deployments.ingress.state import IngressState, State
 from deployments.ingress.uploads import read_body
 from deployments.ingress.work import Working
@@ -199,12 +199,4 @@ async def erase_voice(name: str, owner: Owner, state: State) -> ErasureProof:
 async def chosen_voices(state: IngressState, owner: str, names: Sequence[str]) -> tuple[Voice, ...]:
     """The owner's voices of these names, or all when none is named. Raises OptionInvalid."""
     book = await asyncio.to_thread(state.voices.book, owner)
-    if not names:
-        return tuple(book)
-    chosen = []
-    for name in dict.fromkeys(names):
-        voice = book.find(name)
-        if voice is None:
-            raise OptionInvalid(f"You have no voice called {name!r}.", hint="See GET /v1/voices.")
-        chosen.append(voice)
-    return tuple(chosen)
+    return book.chosen(names)

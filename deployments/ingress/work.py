@@ -16,13 +16,13 @@ from fastapi import Depends, Request
 
 from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
+from clearcast.audio.sound_check import warnings_on
 from clearcast.errors import Cancelled, ServiceTimeout
 from deployments.ingress import forms
 from deployments.ingress.access import Owner
 from deployments.ingress.admission import Place
 from deployments.ingress.forms import FormT
 from deployments.ingress.metrics import StageClock
-from deployments.ingress.sound_check import warnings_on
 from deployments.ingress.state import IngressState, State
 from deployments.ingress.uploads import Upload, receive
 
@@ -86,6 +86,7 @@ class Work:
         # Room on the disk for the other requests; in a thread, since a large file takes its time.
         await asyncio.to_thread(source.unlink, missing_ok=True)
         self._decoded_s += prepared.duration_s
+        clock.heard(prepared.duration_s)
         return Decoded(Clip(target.as_uri()), prepared)
 
     async def run(self, pipeline: str, flow: Flow[T]) -> T:

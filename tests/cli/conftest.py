@@ -24,6 +24,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, st
     """Data, models and temporary files in folders of their own: tests look at what stays behind."""
     folders = {
         "CLEARCAST__DATA_DIR": tmp_path / "home" / "data",
+        "CLEARCAST__CONFIG_DIR": tmp_path / "home" / "config",
         "CLEARCAST__MODELS__DIR": tmp_path / "home" / "models",
         "TMPDIR": tmp_path / "tmp",
     }

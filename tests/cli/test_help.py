@@ -69,7 +69,7 @@ def examples() -> Iterator[str]:
 
 @pytest.mark.parametrize("example", sorted(set(examples())))
 def test_every_example_is_a_command_that_exists(example: str) -> None:
-    words = shlex.split(re.split(r"\s{2,}|\s[|<#]", example)[0])[1:]
+    words = shlex.split(re.split(r"\s{2,}|\s[|<>#]", example)[0])[1:]
     command: click.Command = clearcast
     context = clearcast.make_context("clearcast", list(words))
     while isinstance(command, click.Group):

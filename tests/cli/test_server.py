@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from clearcast.auth import KeyFile
+from clearcast.accounts.stored_keys import StoredKeys
 from clearcast.client import ClearCast
 from clearcast.errors import AudioUnrecognised, Unauthenticated
 from clearcast.local import local_services
@@ -23,6 +23,7 @@ from clearcast.speech.json_file import read_json
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.storage.voices import read_voices
+from clearcast.testing.people import People
 from deployments.ingress.app import create_app
 
 
@@ -37,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with the local profile's engines and a key."""
     profile = load_settings("local")
     settings: Settings = profile.model_copy(update={"data_dir": tmp_path_factory.mktemp("server")})
-    key = KeyFile(settings.data_path / "keys.json").create("tester")
+    key = People(settings).create("tester")
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         app = create_app(local_services(settings), settings)
@@ -101,6 +102,11 @@ def test_a_folder_is_diarized_by_the_server(run, server: Server, short: Path, tm
     assert result.exit_code == 1
     assert "audio_unrecognised" in result.output
     assert (tmp_path / "out" / "call.rttm").read_text().startswith("SPEAKER call 1 ")
+
+
+def test_the_stored_key_is_sent_to_its_server(run, server: Server) -> None:
+    StoredKeys(load_settings().config_path).put(server.url, server.key)
+    assert run("models", "list", "--server", server.url).exit_code == 0
 
 
 def test_without_a_key_the_server_refuses(run, server: Server, short: Path) -> None:

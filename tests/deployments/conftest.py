@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,15 +12,10 @@ from ray import serve
 
 from clearcast.audio.recording import write_header
 from clearcast.audio.sandbox import Prepared, prepare_sync
+from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
 from clearcast.settings import Settings, load_settings
 from deployments.server import start_ray
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,8 @@ from clearcast.settings import Settings
 from clearcast.speech.meeting import Meeting
 from clearcast.storage.voices import Voice
 from deployments.app import wire
-from deployments.handles import Caller, ServedDiarizer, ServedEmbedder, ServedTranscriber
+from deployments.handles import Caller, ServedTranscriber
+from deployments.handles import served as served_over
 from pipelines.enrol import run_enrolment
 from pipelines.identify import solo_turns
 from pipelines.meeting import MeetingOptions, run_meeting
@@ -42,17 +43,8 @@ def app(ray_cluster: None, serve_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def served(app: str, serve_settings: Settings) -> Services:
-    def caller(name: str) -> Caller:
-        return Caller(serve.get_deployment_handle(name, app), name, timeout_s=120)
-
-    embedder = ServedEmbedder(caller("embedder"))
-    return Services(
-        diarizer=ServedDiarizer(caller("diarizer")),
-        embedder=embedder,
-        speech_finder=embedder,
-        transcriber=ServedTranscriber(caller("transcriber")),
-        identifier=local_services(serve_settings).identifier,
-    )
+    names = ("diarizer", "embedder", "transcriber", "booster", "denoiser", "separator")
+    return served_over(serve_settings, {name: serve.get_deployment_handle(name, app) for name in names})
 
 
 @pytest.fixture
@@ -196,15 +188,15 @@ async def test_calls_for_voiceprints_that_arrive_together_get_their_own_answers(
 
 
 async def test_too_many_calls_at_once_are_told_to_come_back(
-    ray_cluster: None, serve_settings: Settings, repeated: Callable[[int], Path]
+    ray_cluster: None, serve_settings: Settings, repeated: Callable[[int], Path], tmp_path: Path
 ) -> None:
     long_recording = repeated(4)
     tight = serve_settings.serve.transcriber.model_copy(
         update={"max_ongoing_requests": 1, "max_queued_requests": 1}
     )
-    settings = serve_settings.model_copy(
-        update={"serve": serve_settings.serve.model_copy(update={"transcriber": tight})}
-    )
+    # A folder of its own: the job runner of a second platform on the same one would wait for the first.
+    limits = serve_settings.serve.model_copy(update={"transcriber": tight})
+    settings = serve_settings.model_copy(update={"serve": limits, "data_dir": tmp_path / "tight"})
     serve.run(wire(settings), name="tight", route_prefix="/tight")
     try:
         caller = Caller(serve.get_deployment_handle("transcriber", "tight"), "transcriber", 60)

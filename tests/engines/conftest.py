@@ -17,6 +17,8 @@ from clearcast.errors import ModelGated, ModelMissing
 from clearcast.models.pull import adopt
 from clearcast.sample import sample_conversation
 from clearcast.settings import ModelSettings, Settings
+from clearcast.testing.checkpoints.deepfilternet import write_deepfilternet2
+from clearcast.testing.checkpoints.demucs import write_demucs
 from clearcast.testing.checkpoints.ecapa import write_ecapa
 from clearcast.testing.checkpoints.pyannote import write_community
 from clearcast.testing.checkpoints.whisper import WhisperShape, write_whisper
@@ -74,8 +76,21 @@ def pyannote_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return write_community(tmp_path_factory.mktemp("checkpoints") / "pyannote-test", seed=2)
 
 
+@pytest.fixture(scope="session")
+def deepfilternet2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkpoints") / "deepfilternet2-test"
+    return write_deepfilternet2(folder, conv_channels=16, hidden=64)
+
+
+@pytest.fixture(scope="session")
+def demucs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_demucs(tmp_path_factory.mktemp("checkpoints") / "htdemucs-test")
+
+
 CHECKPOINTS = {
     ("embed", "ecapa"): "ecapa_folder",
+    ("separate", "demucs"): "demucs_folder",
+    ("denoise", "deepfilternet2"): "deepfilternet2_folder",
     ("diarize", "pyannote"): "pyannote_folder",
     ("transcribe", "faster_whisper"): "whisper_folder",
 }

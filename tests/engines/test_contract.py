@@ -35,6 +35,7 @@ MODEL_LIBRARIES = (
     "torch",
     "onnxruntime",
     "ctranslate2",
+    "demucs",
     "faster_whisper",
     "pocketsphinx",
     "pyannote.audio",
@@ -98,7 +99,7 @@ def test_a_result_can_say_which_engine_and_model_made_it(
     engine = make_engine(engine_class(service, name), name, {}, no_models)
     assert (engine.provenance.service, engine.provenance.engine) == (service, name)
     assert engine.provenance.model.strip()
-    assert engine.provenance.quality in (None, "rough")
+    assert engine.provenance.quality in (None, "rough", "experimental")
 
 
 @every_engine

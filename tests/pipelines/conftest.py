@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from clearcast.services import Services
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Segment, Transcript, Word
 from clearcast.speech.turns import Diarization, Span, Turn
+from clearcast.testing.services import fake_services
 
 DIARIZER = Provenance("diarize", "script", "script")
 EMBEDDER = Provenance("embed", "script", "script-voices")
@@ -93,4 +94,11 @@ def two_speakers(identifier: IdentificationEngine) -> Services:
         Turn(8.0, 10.0, "SPEAKER_00"),
     )
     embedder = ScriptedEmbedder({0.0: (1.0, 0.0), 4.0: (0.0, 1.0)}, (Span(0.0, 10.0),))
-    return Services(ScriptedDiarizer(turns, 10.0), embedder, embedder, ScriptedTranscriber(), identifier)
+    return replace(
+        fake_services(),
+        diarizer=ScriptedDiarizer(turns, 10.0),
+        embedder=embedder,
+        speech_finder=embedder,
+        transcriber=ScriptedTranscriber(),
+        identifier=identifier,
+    )

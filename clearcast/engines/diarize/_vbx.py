@@ -28,15 +28,16 @@ class VbxOptions:
     """
 
     loop_probability: float = 0.9
-    acoustic_scale: float = 0.3
-    speaker_scale: float = 8.0
+    acoustic_scale: float = 0.35
+    speaker_scale: float = 9.0
     trust: float = 5.0
     rounds: int = 40
 
 
 def vbx(points: Matrix, between: Matrix, first: Labels, options: VbxOptions = VbxOptions()) -> Labels:
     """Refine the labels `first` of `points`, shape (n, d), in a space with within-speaker variance 1 and
-    between-speaker variances `between`, shape (d,). Labels count from 0; some may vanish.
+    between-speaker variances `between`, shape (d,). Speakers that explain nothing vanish: the labels given
+    back count from 0 without gaps.
 
     The mean of the speakers of this recording is taken for the centre of all speakers: the room and the
     microphone, which they share, move them together.
@@ -63,7 +64,7 @@ def vbx(points: Matrix, between: Matrix, first: Labels, options: VbxOptions = Vb
         previous, bound = bound, total + options.speaker_scale * 0.5 * float(divergence)
         if bound - previous < ENOUGH:
             break
-    return np.asarray(responsibility.argmax(axis=1), np.int64)
+    return np.asarray(np.unique(responsibility.argmax(axis=1), return_inverse=True)[1], np.int64)
 
 
 def _softened(labels: Labels, trust: float) -> Matrix:

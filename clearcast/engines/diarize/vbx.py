@@ -38,7 +38,7 @@ class VbxDiarizerOptions(EngineOptions):
 
     threads: int = 1
     device: str = "cpu"
-    first_guess_distance: float = 150.0
+    first_guess_distance: float = 160.0
     least_run: int = 4
     least_speech_s: float = 1.2
     least_speech_share: float = 0.06
@@ -94,14 +94,14 @@ class VbxDiarizer(DiarizationEngine):
     def _told_apart(self, windows: Windows, points: _clusters.Matrix) -> _clusters.Labels:
         """Many speakers first, then those that only flicker dissolved, then as few as explain the rest."""
         between = self._space.between
-        generous, strict = VbxOptions(speaker_scale=2.0), VbxOptions(speaker_scale=8.0, trust=7.0)
+        generous, strict = VbxOptions(speaker_scale=2.0), VbxOptions(speaker_scale=9.0, trust=7.0)
         first = _clusters.agglomerated(points, self.options.first_guess_distance)
-        labels = _clusters.compact(vbx(points, between, _clusters.compact(first), generous))
+        labels = vbx(points, between, first, generous)
         for _ in range(FLICKER_ROUNDS):
             keep = _clusters.steady(labels, windows.stretch, self.options.least_run)
             if keep.all():
                 break
             labels = _clusters.absorbed(labels, windows.embeddings, keep)
             again = VbxOptions(speaker_scale=2.0, trust=7.0, rounds=10)
-            labels = _clusters.compact(vbx(points, between, labels, again))
-        return _clusters.compact(vbx(points, between, labels, strict))
+            labels = vbx(points, between, labels, again)
+        return vbx(points, between, labels, strict)

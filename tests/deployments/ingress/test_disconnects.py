@@ -45,7 +45,7 @@ async def send(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - it is a state of the file system or of the app
+        while not condition():
             await asyncio.sleep(0.01)
 
 

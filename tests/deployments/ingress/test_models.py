@@ -9,6 +9,7 @@ import pytest
 from openai import AsyncOpenAI
 from openai.types import Model
 
+from clearcast.engines.engine import SERVICES
 from clearcast.settings import EngineChoice, EngineSettings, ModelSettings
 from tests.deployments.ingress.loopback import MakeApp, connect, listening
 
@@ -20,7 +21,7 @@ async def test_the_sdk_lists_every_service_of_the_profile(make_app: MakeApp, key
     for model in models:
         Model.model_validate(model.model_dump(), strict=True)
     described = {model.model_extra["service"]: model for model in models if model.model_extra}
-    assert set(described) == {"transcribe", "diarize", "embed", "identify", "voice_activity"}
+    assert set(described) == set(SERVICES)
     extra = described["transcribe"].model_extra
     assert extra is not None
     assert (described["transcribe"].id, extra["model"], extra["quality"]) == (

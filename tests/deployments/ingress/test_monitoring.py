@@ -71,3 +71,32 @@ def test_a_stage_lasts_until_the_next_begins() -> None:
         labels = {"pipeline": "meeting", "stage": stage}
         assert value("clearcast_stage_seconds_sum", labels) == spent_s
         assert value("clearcast_stage_seconds_count", labels) == 1
+
+
+def test_a_stage_that_has_an_engine_counts_for_it() -> None:
+    metrics = Metrics()
+    times_s = iter([0.0, 1.0, 1.0, 3.0])
+    clock = StageClock(metrics, "meeting", now=lambda: next(times_s))
+    clock("decode", 0.0)
+    clock.heard(20.0)
+    clock("diarize", 0.0)
+    clock.stop()
+    value = metrics.registry.get_sample_value
+    assert value("clearcast_real_time_factor_sum", {"engine": "vbx"}) == 0.1
+    assert value("clearcast_real_time_factor_count", {"engine": "vbx"}) == 1
+
+
+async def test_uploads_refusals_and_replicas_are_counted(settings: Settings, key: str) -> None:
+    async def replicas() -> Mapping[str, int]:
+        return {"diarizer": 2, "transcriber": 0}
+
+    app = create_app(fake_services(), settings, replicas=replicas)
+    async with connect(app, key) as client:
+        await client.post("/v1/voices/import", content=b"{" * 1000)
+        text = (await client.get("/metrics")).text
+    assert 'clearcast_received_bytes_total{route="/v1/voices/import"} 1000.0' in text
+    assert 'clearcast_replicas{deployment="diarizer"} 2.0' in text
+    assert 'clearcast_replicas{deployment="transcriber"} 0.0' in text
+    metrics = Metrics()
+    metrics.count_problem("rate_limited")
+    assert metrics.registry.get_sample_value("clearcast_rate_limited_total") == 1

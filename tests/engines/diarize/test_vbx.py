@@ -134,7 +134,7 @@ def test_it_stops_when_the_listener_raises(engine: DiarizationEngine, conversati
 def test_the_sample_conversation_has_two_speakers(engine: DiarizationEngine) -> None:
     ((audio, reference),) = recordings()["sample conversation"]
     score = new_score()
-    assert add(score, engine, audio, reference) <= 0.08
+    assert add(score, engine, audio, reference) <= 0.05
     assert score.counts == [0]
 
 

@@ -1,0 +1,135 @@
+"""Denoising by DeepFilterNet2, full-band, 48 kHz.
+
+Results are those of `df.enhance.enhance` on the whole file for the same checkpoint, however the sound is
+cut: everything the network remembers is carried on. Live sound comes out 50 ms late.
+
+Reference: Schröter et al., "DeepFilterNet2: Towards Real-Time Speech Enhancement on Embedded Devices for
+Full-Band Audio", 2022.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from clearcast.engines.denoise._stream import DenoiseCore
+from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
+from clearcast.engines.engine import EngineOptions
+from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
+from clearcast.models.spec import ModelSpec
+from clearcast.models.store import locate
+
+_PUBLISHED = ModelSpec(
+    name="deepfilternet2",
+    repo="Rikorose/DeepFilterNet",
+    files=("config.ini", "checkpoints/model_96.ckpt.best"),
+    licence="MIT OR Apache-2.0",
+    size_bytes=8_600_000,
+    archive_url="https://github.com/Rikorose/DeepFilterNet/raw/main/models/DeepFilterNet2.zip",
+)
+
+
+@dataclass(frozen=True)
+class Deepfilternet2Options(EngineOptions):
+    """Attributes:
+    model: "deepfilternet2", or the path of a folder with config.ini and checkpoints/, written with a slash.
+    backend: "onnx" exports the network once and runs it by ONNX Runtime on the CPU, several times faster
+        for live sound; "torch" runs upstream's layers as they are.
+    device: for "torch": "auto" takes the GPU where there is one.
+    threads: that one stream may use with "onnx".
+    """
+
+    model: str = _PUBLISHED.name
+    backend: Literal["onnx", "torch"] = "onnx"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = 1
+
+
+class Deepfilternet2Engine(DenoiseEngine):
+    """DeepFilterNet2 by its own package's layers, hop by hop."""
+
+    Options = Deepfilternet2Options
+    options: Deepfilternet2Options
+    can_post_filter = True
+
+    _upstream: Any
+
+    @classmethod
+    def models(cls, options: Deepfilternet2Options) -> tuple[ModelSpec, ...]:
+        if "/" in options.model or "\\" in options.model:
+            return ()
+        if options.model != _PUBLISHED.name:
+            raise SettingsInvalid(
+                f"There is no DeepFilterNet2 model called {options.model!r}.",
+                hint=f"Known: {_PUBLISHED.name}; or the path of a folder, written with a slash.",
+            )
+        return (_PUBLISHED,)
+
+    @classmethod
+    def catalogue(cls) -> tuple[ModelSpec, ...]:
+        return (_PUBLISHED,)
+
+    @property
+    def model_name(self) -> str:
+        return Path(self.options.model).name
+
+    def _load(self) -> None:
+        self._folder = self._find()
+        from clearcast.engines.denoise._dfn_upstream import load_upstream
+
+        self._upstream = load_upstream(self._folder)
+        self._steps: dict[bool, tuple[Any, list[Any]]] = {}
+        self._steps_lock = threading.Lock()
+        self._step(post_filter=False)
+
+    def _find(self) -> Path:
+        if self.models(self.options):
+            return locate(_PUBLISHED, self.context.models_dir)
+        folder = Path(self.options.model).expanduser().resolve()
+        if not folder.is_dir():
+            raise ModelMissing(
+                f"There is no folder {folder}.", hint="Set the option model of deepfilternet2."
+            )
+        if not (folder / "config.ini").is_file():
+            raise ModelCorrupt(f"{folder} is no DeepFilterNet2 model: config.ini is missing.")
+        return folder
+
+    def _step(self, post_filter: bool) -> tuple[Any, list[Any]]:
+        """(step over frames, state before the first), made when first asked for."""
+        from clearcast.engines.denoise._dfn_network import StreamStep
+        from clearcast.engines.denoise._dfn_onnx import onnx_step, torch_step
+        from clearcast.engines.denoise._dfn_upstream import checkpoint_of
+
+        with self._steps_lock:
+            if post_filter not in self._steps:
+                network = StreamStep(self._upstream.model, self._upstream.params, post_filter).eval()
+                state = [tensor.numpy() for tensor in network.initial_state()]
+                if self.options.backend == "onnx":
+                    sources = (checkpoint_of(self._folder), self._folder / "config.ini")
+                    run = onnx_step(network, sources, self.options.threads)
+                else:
+                    run = torch_step(network, self._device())
+                self._steps[post_filter] = (run, state)
+            return self._steps[post_filter]
+
+    def _device(self) -> str:
+        import torch
+
+        if self.options.device == "cuda" and not torch.cuda.is_available():
+            raise SettingsInvalid(
+                "DeepFilterNet2 is set to run on a GPU, and there is none.", hint="device: auto"
+            )
+        if self.options.device == "auto":
+            return "cuda" if torch.cuda.is_available() else "cpu"
+        return self.options.device
+
+    def _open(self, channels: int, options: DenoiseOptions) -> DenoiseCore:
+        from clearcast.engines.denoise._dfn_core import DfnCore
+
+        step, state = self._step(options.post_filter)
+        assert all(part.dtype == np.float32 for part in state)
+        return DfnCore(step, state, self._upstream.params, self._upstream.alpha, channels)

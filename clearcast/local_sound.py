@@ -1,0 +1,75 @@
+"""The services that make sounds, in one process: from one sound file to another, in threads.
+
+What lives here: opening the files around an engine. What does not: the engines, and the services for speech
+(`clearcast/local.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from clearcast.audio.sound import SoundReader, SoundWriter
+from clearcast.engines.boost.contract import BoostEngine, BoostOptions, BoostReport
+from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions, DenoiseResult
+from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.separate.contract import SeparateOptions, Separation, SeparationEngine
+from clearcast.offload import OneAtATime
+
+
+class LocalBooster(OneAtATime):
+    def __init__(self, engine: BoostEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def boost(
+        self, source: Path, target: Path, options: BoostOptions, progress: Progress = ignore_progress
+    ) -> BoostReport:
+        def work(report: Progress) -> BoostReport:
+            with SoundReader.open(source) as reader, _like(reader, target) as writer:
+                return self.engine.boost(reader, writer, options, report)
+
+        return await self._run(work, progress)
+
+
+class LocalDenoiser(OneAtATime):
+    def __init__(self, engine: DenoiseEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def denoise(
+        self, source: Path, target: Path, options: DenoiseOptions, progress: Progress = ignore_progress
+    ) -> DenoiseResult:
+        def work(report: Progress) -> DenoiseResult:
+            with SoundReader.open(source) as reader, _like(reader, target) as writer:
+                return self.engine.denoise(reader, writer, options, report)
+
+        return await self._run(work, progress)
+
+
+class LocalSeparator(OneAtATime):
+    def __init__(self, engine: SeparationEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def separate(
+        self,
+        source: Path,
+        targets: Mapping[str, Path],
+        options: SeparateOptions,
+        progress: Progress = ignore_progress,
+    ) -> Separation:
+        def work(report: Progress) -> Separation:
+            with ExitStack() as stack:
+                reader = stack.enter_context(SoundReader.open(source))
+                writers = {
+                    stem: stack.enter_context(_like(reader, target)) for stem, target in targets.items()
+                }
+                return self.engine.separate(reader, writers, options, report)
+
+        return await self._run(work, progress)
+
+
+def _like(reader: SoundReader, target: Path) -> SoundWriter:
+    return SoundWriter(target, reader.sample_rate_hz, reader.channels)

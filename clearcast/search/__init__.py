@@ -1,0 +1,1 @@
+"""Finding a moment in what was said."""

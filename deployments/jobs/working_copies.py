@@ -1,0 +1,84 @@
+"""The recording of a task in the forms that its recipe hears. Worth nothing after a crash: what is gone is
+made again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clearcast.audio.recording import Clip
+from clearcast.audio.sandbox import Prepared, prepare
+from clearcast.audio.sound import PreparedSound, prepare_sound
+from clearcast.audio.sound_check import warnings_on
+from clearcast.engines.engine import Progress
+from clearcast.errors import NotFound
+from clearcast.settings import AudioSettings
+from clearcast.storage.blobs import BlobStore
+from deployments.jobs.patience import patiently
+from pipelines.recipe import Hears
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What is kept of decoding."""
+
+    duration_s: float
+    warnings: tuple[str, ...]
+
+
+class WorkingCopies:
+    """The copies in `folder`, made from the blob `blob_key`; None when that is gone."""
+
+    def __init__(
+        self,
+        folder: Path,
+        blobs: BlobStore,
+        blob_key: str | None,
+        limits: AudioSettings,
+        hears: Collection[Hears],
+    ) -> None:
+        self.folder = folder
+        self._blobs = blobs
+        self._blob_key = blob_key
+        self._limits = limits
+        self._hears = hears
+
+    @property
+    def clip(self) -> Clip:
+        """Mono 16 kHz."""
+        return Clip((self.folder / "audio.wav").resolve().as_uri())
+
+    @property
+    def sound(self) -> Path:
+        """At the recording's own rate and channels."""
+        return self.folder / "sound.rf64"
+
+    def are_there(self) -> bool:
+        wanted = {"speech": self.folder / "audio.wav", "sound": self.sound}
+        return all(path.is_file() for form, path in wanted.items() if form in self._hears)
+
+    async def make(self, progress: Progress) -> Decoded:
+        """Decode every form. Raises NotFound, and the audio errors."""
+        if self._blob_key is None:
+            raise NotFound("The file of this job is gone.", hint="Upload it again.")
+        original = self.folder / "original"
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
+        fetch = partial(self._blobs.fetch, self._blob_key, original)
+        await patiently(lambda: asyncio.to_thread(fetch))
+        share = 1 / len(self._hears)
+        found: list[Prepared | PreparedSound] = []
+        if "speech" in self._hears:
+            part = _part(progress, 0.0, share)
+            found.append(await prepare(original, self.folder / "audio.wav", self._limits, part))
+        if "sound" in self._hears:
+            part = _part(progress, 1.0 - share, share)
+            found.append(await prepare_sound(original, self.sound, self._limits, part))
+        await asyncio.to_thread(original.unlink)
+        return Decoded(found[0].duration_s, warnings_on(found[0]))
+
+
+def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:
+    return lambda fraction: progress(done + share * fraction)

@@ -1,0 +1,72 @@
+"""A recipe run for one file in this process: for the command line, notebooks and batches.
+
+What lives here: decoding into the forms that the recipe hears, and running it without a queue. What does
+not: durability (`deployments/jobs`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clearcast.audio.recording import Clip
+from clearcast.audio.sandbox import Prepared, prepare
+from clearcast.audio.sound import PreparedSound, prepare_sound
+from clearcast.audio.sound_check import warnings_on
+from clearcast.services import Services
+from clearcast.settings import AudioSettings
+from clearcast.storage.voices import Voice, VoiceBook
+from pipelines.recipe import Recipe, RecipeOptions, RecipeResult, Source
+from pipelines.stages import StageProgress, ignore_stages, run_stage
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Results by name, and what their reader should know of the recording."""
+
+    results: Mapping[str, RecipeResult]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where recipes are run: their services, the limits on what comes in, and a folder of their own, where
+    the sounds they make lie as `sound_path` says."""
+
+    services: Services
+    limits: AudioSettings
+    folder: Path
+    voices: Sequence[Voice] = ()
+
+    def sound_path(self, name: str) -> Path:
+        return self.folder / f"{name}.rf64"
+
+    async def run(
+        self,
+        recipe: Recipe,
+        file: Path,
+        options: RecipeOptions,
+        progress: StageProgress = ignore_stages,
+    ) -> Outcome:
+        """Run `recipe` on a foreign file. Raises the audio errors, and what the flow raises."""
+        copy, sound = self.folder / "audio.wav", self.folder / "sound.rf64"
+        found: list[Prepared | PreparedSound] = []
+        if "speech" in recipe.hears:
+            found.append(await prepare(file, copy, self.limits, lambda part: progress("decode", part)))
+        if "sound" in recipe.hears:
+            found.append(
+                await prepare_sound(file, sound, self.limits, lambda part: progress("decode", part))
+            )
+        source = Source(
+            clip=Clip(copy.resolve().as_uri()),
+            sound=sound,
+            duration_s=found[0].duration_s,
+            choose_voices=self._choose_voices,
+            place=self.sound_path,
+        )
+        results = await recipe.run(self.services, source, options, progress, run_stage)
+        return Outcome(results, warnings_on(found[0]))
+
+    async def _choose_voices(self, names: Sequence[str]) -> Sequence[Voice]:
+        return VoiceBook(tuple(self.voices)).chosen(names)

@@ -1,0 +1,93 @@
+"""Jobs that make a recording louder, or as loud as is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from clearcast.engines.boost.contract import (
+    HIGHEST_TARGET_LUFS,
+    LOWEST_TARGET_LUFS,
+    BoostOptions,
+    BoostReport,
+)
+from clearcast.engines.engine import Progress
+from clearcast.services import Services
+from pipelines.recipe import Hears, KeptSound, Recipe, RecipeOptions, RecipeResult, Source
+from pipelines.stages import StageHook, StageProgress
+
+
+class BoostJobOptions(RecipeOptions):
+    mode: Literal["2x", "3x", "4x", "5x"] | None = Field(
+        default=None, description="So many times the amplitude, limited where it would clip."
+    )
+    target_lufs: float | None = Field(
+        default=None,
+        ge=LOWEST_TARGET_LUFS,
+        le=HIGHEST_TARGET_LUFS,
+        description="The loudness wanted (EBU R 128): -14 for music players, -16 for podcasts, -23 for"
+        " broadcast. -16 when neither is given.",
+    )
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        self.boost_options()  # raises OptionInvalid, which says what does not fit
+        return self
+
+    def boost_options(self) -> BoostOptions:
+        return BoostOptions(self.mode, self.target_lufs)
+
+
+class BoostRecipe(Recipe):
+    name = "boost"
+    summary = "Louder, or as loud as asked for, without clipping."
+    Options = BoostJobOptions
+    stage_types = {"boost": KeptSound}  # noqa: RUF012
+    weights = {"boost": 95.0}  # noqa: RUF012
+    hears = frozenset[Hears]({"sound"})
+
+    async def run(
+        self,
+        services: Services,
+        source: Source,
+        options: BoostJobOptions,
+        progress: StageProgress,
+        stage: StageHook,
+    ) -> Mapping[str, RecipeResult]:
+        choices = options.boost_options()
+        return {"boosted": await boosted(services, source, source.sound, choices, progress, stage)}
+
+
+async def boosted(
+    services: Services,
+    source: Source,
+    sound: Path,
+    options: BoostOptions,
+    progress: StageProgress,
+    stage: StageHook,
+) -> KeptSound:
+    """The stage that makes `sound`, the source or what was made of it, louder."""
+
+    async def boost(report: Progress) -> KeptSound:
+        made = await services.booster.boost(sound, source.place("boosted"), options, report)
+        return KeptSound("boosted", source.duration_s, (made.provenance,), score_of(made))
+
+    return await stage("boost", boost, lambda fraction: progress("boost", fraction))
+
+
+def score_of(report: BoostReport) -> Mapping[str, float | int | str | None]:
+    """The score card of a boost: loudness and peaks before and after, and what was done."""
+    score: dict[str, float | int | str | None] = {}
+    for name, loudness in (("before", report.before), ("after", report.after)):
+        score.update({f"{name}_{key}": value for key, value in asdict(loudness).items()})
+    return {
+        **score,
+        "gain_db": report.gain_db,
+        "compression_ratio": report.compression_ratio,
+        "deepest_reduction_db": report.deepest_reduction_db,
+        "warnings": ", ".join(report.warnings) or None,
+    }

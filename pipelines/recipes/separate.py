@@ -1,0 +1,52 @@
+"""Jobs that take music apart into stems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import Field
+
+from clearcast.engines.engine import Progress
+from clearcast.engines.separate.contract import ACCOMPANIMENT, VOCALS, SeparateOptions
+from clearcast.services import Services
+from pipelines.recipe import Hears, KeptSound, Recipe, RecipeOptions, RecipeResult, Source
+from pipelines.stages import StageHook, StageProgress
+
+
+class SeparateJobOptions(RecipeOptions):
+    stems: tuple[str, ...] = Field(
+        default=(VOCALS, ACCOMPANIMENT),
+        min_length=1,
+        max_length=16,
+        description="Which to make: vocals, drums, bass, other (guitar, piano), as the engine has them, and"
+        " accompaniment, which is everything but the vocals.",
+    )
+
+
+class SeparateRecipe(Recipe):
+    name = "separate"
+    summary = "Music taken apart: vocals, accompaniment, and what else the engine can tell apart."
+    Options = SeparateJobOptions
+    stage_types = {"separate": tuple[KeptSound, ...]}  # noqa: RUF012
+    weights = {"separate": 95.0}  # noqa: RUF012
+    hears = frozenset[Hears]({"sound"})
+
+    async def run(
+        self,
+        services: Services,
+        source: Source,
+        options: SeparateJobOptions,
+        progress: StageProgress,
+        stage: StageHook,
+    ) -> Mapping[str, RecipeResult]:
+        async def separate(report: Progress) -> tuple[KeptSound, ...]:
+            wanted = SeparateOptions(options.stems)
+            targets = {stem: source.place(stem) for stem in wanted.stems}
+            made = await services.separator.separate(source.sound, targets, wanted, report)
+            score = {"residual_db": made.residual_db}
+            return tuple(
+                KeptSound(stem, source.duration_s, (made.provenance,), score) for stem in made.stems
+            )
+
+        stems = await stage("separate", separate, lambda fraction: progress("separate", fraction))
+        return {stem.name: stem for stem in stems}

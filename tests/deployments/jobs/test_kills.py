@@ -1,0 +1,91 @@
+"""A runner killed with SIGKILL again and again: nothing is lost, nothing done twice."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from clearcast.storage.job_records import OPEN
+from tests.deployments.jobs.conftest import ANNA, House
+
+pytestmark = pytest.mark.timeout(240)
+
+ROOT = Path(__file__).resolve().parents[3]
+STAGE_S = 0.1
+
+
+@contextmanager
+def runner(house: House, database_url: str, *more: str) -> Iterator[subprocess.Popen[str]]:
+    arguments = [str(house.settings.data_path), database_url, str(STAGE_S), *more]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.deployments.jobs.worker", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_for(house: House, jobs: list[str], within_s: float) -> None:
+    deadline_s = time.monotonic() + within_s
+    while any(house.job(job_id).job.state in OPEN for job_id in jobs):
+        assert time.monotonic() < deadline_s, [house.job(job_id).tasks[0].state for job_id in jobs]
+        time.sleep(0.1)
+
+
+def test_every_job_finishes_once_through_ten_kills(house: House, database_url: str) -> None:
+    seed = random.randrange(1000)
+    chance = random.Random(seed)
+    jobs = [house.ask(files=2) for _ in range(5)]
+    for _ in range(10):
+        with runner(house, database_url) as process:
+            time.sleep(chance.uniform(0.0, 0.8))
+            process.send_signal(signal.SIGKILL)
+    with runner(house, database_url):
+        wait_for(house, jobs, within_s=120)
+    for job_id in jobs:
+        view = house.job(job_id)
+        assert view.job.state == "succeeded", f"seed {seed}"
+        assert [(one.number, one.is_partial) for one in view.results] == [(0, False), (1, False)]
+        stages = Counter(house.stages(job_id))
+        assert set(stages.values()) == {1}, f"a finished stage was done again, seed {seed}"
+        ends = [event for event in house.records.events(ANNA, job_id, 0, 10_000) if event.event == "task"]
+        assert len(ends) == 2, f"a task ended twice, seed {seed}"
+
+
+def test_two_runners_never_work_at_the_same_time(house: House, database_url: str) -> None:
+    with runner(house, database_url):
+        arguments = [str(house.settings.data_path), database_url, "0"]
+        second = subprocess.Popen(
+            [sys.executable, "-m", "tests.deployments.jobs.worker", *arguments],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        job_id = house.ask()
+        wait_for(house, [job_id], within_s=60)
+        assert second.poll() is None
+    try:
+        assert second.stdout is not None
+        assert second.stdout.readline() == "ready\n", "it takes over when the first is gone"
+    finally:
+        second.kill()
+        second.communicate()
