@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+from sqlalchemy.engine import ExceptionContext
 
 from clearcast.errors import PipelineMissing, ServiceError
 from clearcast.settings import Settings
@@ -94,6 +96,7 @@ class JobEngine:
             application_version=VERSION,
             log_level="WARNING",
         )
+        sa.event.listen(sa.Engine, "handle_error", _lost_is_lost)
         DBOS(config=config)
         DBOS.launch()
         await DBOS.register_queue_async(
@@ -233,6 +236,16 @@ async def _once(name: str, step: Callable[[], Coroutine[Any, Any, dict[str, Any]
 
 async def _as_step(name: str, step: Callable[[], Awaitable[None]]) -> None:
     await DBOS.run_step_async({"name": name}, step)
+
+
+def _lost_is_lost(context: ExceptionContext) -> None:
+    """Mark a failure to connect as what it is.
+
+    DBOS waits for a PostgreSQL that is away, but knows it by the wording of the error, and libpq has
+    several: a workflow that met another wording would break off and could not even say so.
+    """
+    if context.connection is None and context.dialect.name == "postgresql":
+        context.is_disconnect = True
 
 
 def _dbos_url(settings: Settings) -> str:

@@ -8,6 +8,7 @@ TDNN Based Speaker Verification", 2020.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,6 +94,7 @@ class EcapaEngine(EmbeddingEngine):
         from speechbrain.inference.classifiers import EncoderClassifier
         from speechbrain.utils.fetching import FetchConfig
 
+        forget_placeholders()
         device = self.options.device
         if device == "cuda" and not torch.cuda.is_available():
             raise SettingsInvalid("ECAPA is set to run on a GPU, and there is none.", hint="device: auto")
@@ -148,6 +150,19 @@ class EcapaEngine(EmbeddingEngine):
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         result: Embedding = vectors.cpu().numpy()
         return result
+
+
+def forget_placeholders() -> None:
+    """Take SpeechBrain's lazy modules, of which ECAPA needs none, out of `sys.modules`.
+
+    Whoever looks through all modules (`inspect`, pickle, Hypothesis) would wake them, and they import
+    packages that are not installed, such as k2.
+    """
+    from speechbrain.utils.importutils import LazyModule
+
+    for name, module in list(sys.modules.items()):
+        if isinstance(module, LazyModule):
+            del sys.modules[name]
 
 
 def _batches(utterances: Sequence[FloatAudio], batch_s: float, pad: bool) -> Iterator[list[int]]:

@@ -12,6 +12,7 @@ import torch
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.engines.embed.contract import EmbeddingEngine
+from clearcast.engines.embed.ecapa import forget_placeholders
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
 from clearcast.testing.checkpoints.ecapa import write_ecapa
@@ -21,6 +22,7 @@ from clearcast.testing.checkpoints.ecapa import write_ecapa
 def upstream(ecapa_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     from speechbrain.inference.classifiers import EncoderClassifier
 
+    forget_placeholders()
     return EncoderClassifier.from_hparams(
         source=str(ecapa_folder),
         savedir=str(tmp_path_factory.mktemp("speechbrain")),
