@@ -27,7 +27,17 @@ from clearcast.speech.provenance import Provenance
 
 logger = logging.getLogger(__name__)
 
-SERVICES = ("voice_activity", "embed", "diarize", "identify", "transcribe", "boost", "separate", "denoise")
+SERVICES = (
+    "voice_activity",
+    "embed",
+    "diarize",
+    "identify",
+    "transcribe",
+    "boost",
+    "separate",
+    "denoise",
+    "extract",
+)
 
 Progress = Callable[[float], None]
 """Told the finished fraction in [0, 1]; may raise `Cancelled` to stop the work."""
