@@ -17,11 +17,12 @@ from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
 from clearcast.engines.engine import Engine, EngineContext, Progress, ignore_progress, make_engine
+from clearcast.engines.extract.contract import ExtractionEngine
 from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
-from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalSeparator
+from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalExtractor, LocalSeparator
 from clearcast.offload import OneAtATime
 from clearcast.services import Services
 from clearcast.settings import Settings
@@ -58,6 +59,10 @@ class LocalEmbedder(OneAtATime):
 
     async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
         return await self._run(lambda _report: embed_groups(self.engine, voices))
+
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        scores = await self._run(lambda _report: self.engine.likeness(voiceprint, np.stack(others)))
+        return tuple(float(score) for score in scores)
 
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         def work(report: Progress) -> tuple[Span, ...]:
@@ -133,5 +138,6 @@ def local_services(settings: Settings) -> Services:
         booster=LocalBooster(engine_from(BoostEngine, settings)),
         denoiser=LocalDenoiser(engine_from(DenoiseEngine, settings)),
         separator=LocalSeparator(engine_from(SeparationEngine, settings)),
+        extractor=LocalExtractor(engine_from(ExtractionEngine, settings), embedder.engine),
         identifier=engine_from(IdentificationEngine, settings),
     )

@@ -13,7 +13,9 @@ from pathlib import Path
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.boost.contract import BoostEngine, BoostOptions, BoostReport
 from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions, DenoiseResult
+from clearcast.engines.embed.contract import EmbeddingEngine
 from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.extract.contract import Extraction, ExtractionEngine, ExtractOrder
 from clearcast.engines.separate.contract import SeparateOptions, Separation, SeparationEngine
 from clearcast.offload import OneAtATime
 
@@ -67,6 +69,24 @@ class LocalSeparator(OneAtATime):
                     stem: stack.enter_context(_like(reader, target)) for stem, target in targets.items()
                 }
                 return self.engine.separate(reader, writers, options, report)
+
+        return await self._run(work, progress)
+
+
+class LocalExtractor(OneAtATime):
+    """`embedding` makes the voiceprints that an engine may ask for; it is loaded when one does."""
+
+    def __init__(self, engine: ExtractionEngine, embedding: EmbeddingEngine) -> None:
+        super().__init__()
+        self.engine = engine
+        self.embedding = embedding
+
+    async def extract(
+        self, source: Path, target: Path, order: ExtractOrder, progress: Progress = ignore_progress
+    ) -> Extraction:
+        def work(report: Progress) -> Extraction:
+            with SoundReader.open(source) as reader, _like(reader, target) as writer:
+                return self.engine.extract(reader, writer, order, self.embedding.embed, report)
 
         return await self._run(work, progress)
 

@@ -18,6 +18,7 @@ from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
@@ -44,6 +45,10 @@ class Embedder(Protocol):
 
         The clips of a group are stretches of speech and are joined. None where they hold too little.
         """
+        ...
+
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        """How like that voice each of the others is, to be read by `Calibration.present_score`."""
         ...
 
 
@@ -89,6 +94,14 @@ class Separator(Protocol):
         ...
 
 
+class Extractor(Protocol):
+    async def extract(
+        self, source: Path, target: Path, order: ExtractOrder, progress: Progress = ignore_progress
+    ) -> Extraction:
+        """One person's voice out of the sound file `source`, as a sound file at `target`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the pipelines may call."""
@@ -100,4 +113,5 @@ class Services:
     booster: Booster
     denoiser: Denoiser
     separator: Separator
+    extractor: Extractor
     identifier: IdentificationEngine

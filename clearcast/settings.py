@@ -82,6 +82,7 @@ class EngineSettings(_Section):
     boost: EngineChoice = EngineChoice(engine="dsp")
     denoise: EngineChoice = EngineChoice(engine="rnnoise")
     separate: EngineChoice = EngineChoice(engine="centre")
+    extract: EngineChoice = EngineChoice(engine="gating")
 
 
 class DeploymentSettings(_Section):
@@ -121,6 +122,7 @@ class ServeSettings(_Section):
     booster: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    extractor: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
 
 
 class HttpSettings(_Section):

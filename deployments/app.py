@@ -26,6 +26,7 @@ from deployments.booster import Booster
 from deployments.denoiser import Denoiser
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder
+from deployments.extractor import Extractor
 from deployments.front import Front
 from deployments.jobs.runner import JobRunner
 from deployments.separator import Separator
@@ -38,6 +39,7 @@ MODELS: dict[str, type[Any]] = {
     "booster": Booster,
     "denoiser": Denoiser,
     "separator": Separator,
+    "extractor": Extractor,
 }
 """One deployment for each model, under the name of its settings in `serve`."""
 

@@ -31,6 +31,9 @@ class Embedder:
     async def describe(self) -> tuple[Provenance, Calibration]:
         return await self._local.describe()
 
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        return await self._local.likeness(voiceprint, others)
+
     # 10 ms: far below the time of one embedding, long enough for calls of one burst to meet.
     @serve.batch(max_batch_size=16, batch_wait_timeout_s=0.01)
     async def embed(self, calls: list[Voices]) -> list[tuple[Embedding | None, ...]]:

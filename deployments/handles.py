@@ -23,6 +23,7 @@ from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
@@ -137,6 +138,7 @@ def served(settings: Settings, handles: Mapping[str, DeploymentHandle[Any]]) -> 
         booster=ServedBooster(caller("booster")),
         denoiser=ServedDenoiser(caller("denoiser")),
         separator=ServedSeparator(caller("separator")),
+        extractor=ServedExtractor(caller("extractor")),
         identifier=engine_from(IdentificationEngine, settings),
     )
 
@@ -160,6 +162,9 @@ class ServedEmbedder:
 
     async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
         return cast(tuple[Embedding | None, ...], await self.caller.call("embed", voices))
+
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        return cast(tuple[float, ...], await self.caller.call("likeness", voiceprint, others))
 
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         return cast(tuple[Span, ...], await self.caller.stream("find_speech", (clip,), progress))
@@ -208,3 +213,13 @@ class ServedSeparator:
     ) -> Separation:
         arguments = (source, dict(targets), options)
         return cast(Separation, await self.caller.stream("separate", arguments, progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedExtractor:
+    caller: Caller
+
+    async def extract(
+        self, source: Path, target: Path, order: ExtractOrder, progress: Progress = ignore_progress
+    ) -> Extraction:
+        return cast(Extraction, await self.caller.stream("extract", (source, target, order), progress))

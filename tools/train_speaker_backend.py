@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from clearcast.engines.diarize._speaker_space import BACKEND, fit
+from clearcast.engines.embed._speaker_space import BACKEND, fit
 
 
 def main(source: Path, target: Path = BACKEND) -> None:

@@ -24,10 +24,12 @@ from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import EngineContext, EngineOptions, Progress, ignore_progress
+from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import Candidate, IdentificationEngine, Match
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
+from clearcast.speech.extraction import Passage
 from clearcast.speech.meeting import Verdict
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Segment, Transcript, Word
@@ -95,6 +97,9 @@ class FakeEmbedder:
 
     async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
         return tuple(_voiceprint(group) for group in voices)
+
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        return tuple(float(other @ voiceprint) for other in others)
 
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         duration_s, is_silent = _look(clip)
@@ -179,6 +184,19 @@ class FakeSeparator:
         return Separation(options.stems, None, Provenance("separate", "fake", "unchanged"))
 
 
+@dataclass(slots=True)
+class FakeExtractor:
+    """Gives the sound as it is, and says that the person is where the order says."""
+
+    async def extract(
+        self, source: Path, target: Path, order: ExtractOrder, progress: Progress = ignore_progress
+    ) -> Extraction:
+        shutil.copyfile(source, target)
+        progress(1.0)
+        passages = tuple(Passage(span.start_s, span.end_s, "alone") for span in order.alone)
+        return Extraction(passages, Provenance("extract", "fake", "unchanged"))
+
+
 class FakeIdentifier(IdentificationEngine):
     """The nearest voice by cosine."""
 
@@ -224,6 +242,7 @@ def fake_services(
         booster=FakeBooster(),
         denoiser=FakeDenoiser(),
         separator=FakeSeparator(),
+        extractor=FakeExtractor(),
         identifier=FakeIdentifier(),
     )
 

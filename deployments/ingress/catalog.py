@@ -16,6 +16,7 @@ from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine
 from clearcast.engines.embed.contract import EmbeddingEngine
 from clearcast.engines.engine import Engine
+from clearcast.engines.extract.contract import ExtractionEngine
 from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscriptionEngine
@@ -34,6 +35,7 @@ KINDS: tuple[type[Engine], ...] = (
     DenoiseEngine,
     BoostEngine,
     SeparationEngine,
+    ExtractionEngine,
 )
 
 # Names that programs written for OpenAI send; each means "the transcription engine that runs here".

@@ -12,10 +12,10 @@ import numpy as np
 
 from clearcast.audio.recording import Recording
 from clearcast.engines.diarize import _clusters, _relabel
-from clearcast.engines.diarize._speaker_space import SpeakerSpace
 from clearcast.engines.diarize._vbx import VbxOptions, vbx
 from clearcast.engines.diarize._windows import COARSE_HOP_S, Windows, embed_windows, stretches
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
+from clearcast.engines.embed._speaker_space import SpeakerSpace
 from clearcast.engines.embed.resemblyzer import Resemblyzer, ResemblyzerOptions
 from clearcast.engines.engine import EngineOptions, Progress, make_engine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine

@@ -29,11 +29,13 @@ class Calibration:
         accept_score: from here on a voice counts as identified.
         uncertain_score: from here on, below `accept_score`, it is "uncertain".
         min_speech_s: seconds of speech below which the scores above do not hold.
+        present_score: from here on `likeness` says that a speaker of a recording is the voice looked for.
     """
 
     accept_score: float
     uncertain_score: float
     min_speech_s: float = 3.0
+    present_score: float = 0.6
 
 
 class EmbeddingEngine(Engine):
@@ -70,6 +72,14 @@ class EmbeddingEngine(Engine):
             return np.zeros((0, self.dimension), np.float32)
         self.load()
         return self._run(utterances)
+
+    def likeness(self, voiceprint: Embedding, others: Embedding) -> Embedding:
+        """How like one voiceprint, shape (dimension,), others, shape (n, dimension), are.
+
+        Shape (n,), in [−1, 1]; the cosine, where an engine knows nothing better.
+        """
+        scores: Embedding = others @ voiceprint
+        return scores
 
     @abstractmethod
     def _run(self, utterances: Sequence[FloatAudio]) -> Embedding: ...

@@ -65,7 +65,9 @@ class EcapaEngine(EmbeddingEngine):
     # Not calibrated by us: no weights were at hand. 0.25 is the threshold SpeechBrain's own
     # `SpeakerRecognition.verify_batch` takes for one pair, "same or not". An open set compares with every
     # enrolled voice, so chance hits add up and "identified" asks for more.
-    calibration: ClassVar[Calibration] = Calibration(accept_score=0.40, uncertain_score=0.25)
+    calibration: ClassVar[Calibration] = Calibration(
+        accept_score=0.40, uncertain_score=0.25, present_score=0.25
+    )
 
     _encoder: Any
 

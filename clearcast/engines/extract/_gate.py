@@ -1,7 +1,7 @@
 """A gate that opens for stretches of time, with raised-cosine fades of 20 ms centred on its edges.
 
-Gates whose stretches touch add up to one there, so a recording cut up among several gates is whole again when
-what they let through is added.
+Gates whose stretches touch add up to one there: what a recording was cut into by several gates can be
+added up again.
 """
 
 from __future__ import annotations

@@ -9,19 +9,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from clearcast.audio.recording import FloatAudio
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.embed.contract import Embedding
 from clearcast.engines.engine import Engine, Progress, ignore_progress
+from clearcast.speech.extraction import Passage
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.turns import Span
 
 Embed = Callable[[Sequence[FloatAudio]], Embedding]
 """Voiceprints of utterances: float32, 16 kHz, mono, shape (n,) each → shape (utterances, dimension)."""
-
-How = Literal["alone", "crowded", "untangled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +39,8 @@ class ExtractOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A stretch of the result in which the person is heard; elsewhere it is silent.
-
-    Attributes:
-        how: "alone", as it was in the recording; "crowded", with the other voices still in it;
-            "untangled", taken out of the other voices by a model.
-        bandwidth_hz: the highest frequency in it, where a model made it; None: as in the recording.
-        score: for "untangled", the cosine of what was made to the person's voiceprint; else None.
-    """
-
-    start_s: float
-    end_s: float
-    how: How
-    bandwidth_hz: int | None = None
-    score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Extraction:
-    """What was written: the passages in order of time."""
+    """What was written: the passages in order of time, those that a model untangled with their scores."""
 
     passages: tuple[Passage, ...]
     provenance: Provenance

@@ -8,7 +8,8 @@ from __future__ import annotations
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.engine import Progress
 from clearcast.engines.extract._gate import Gate
-from clearcast.engines.extract.contract import Embed, ExtractionEngine, ExtractOrder, Passage
+from clearcast.engines.extract.contract import Embed, ExtractionEngine, ExtractOrder
+from clearcast.speech.extraction import Passage
 
 BLOCK_SAMPLES = 1 << 16
 

@@ -1,7 +1,8 @@
 """The space in which speakers are far apart and one speaker's windows near: a linear discriminant analysis
 with the between-speaker variance of each direction, as VBx needs it.
 
-What lives here: fitting and applying it. `_backend.npz` is the fitted result (README.md: its origin).
+What lives here: fitting and applying it. `_speaker_space.npz` is the fitted result; its origin stands in
+`engines/diarize/README.md`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from scipy.linalg import eigh
 
 Matrix = npt.NDArray[np.float64]
 
-BACKEND = Path(__file__).with_name("_backend.npz")
+BACKEND = Path(__file__).with_name("_speaker_space.npz")
 DIMENSIONS = 48
 # Of the within-speaker covariance towards a multiple of the identity. It sets the scale of the space that
-# the distances and weights of the clustering are made for: README.md tells how they were chosen together.
+# the distances and weights of the clustering are made for: `engines/diarize/README.md` tells how they were
+# chosen together.
 SHRINKAGE = 2e-2
 
 
