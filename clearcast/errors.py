@@ -165,6 +165,11 @@ class EmbeddingMismatch(InputError):
     title = "Voiceprints of different models cannot be compared"
 
 
+class SpeakerAbsent(InputError):
+    code = "speaker_absent"
+    title = "That person does not speak in this recording"
+
+
 class SeparationNeedsStereo(InputError):
     code = "separation_needs_stereo"
     title = "This sound cannot be taken apart"

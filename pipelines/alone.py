@@ -63,10 +63,17 @@ class Bench:
             sound=sound,
             duration_s=found[0].duration_s,
             choose_voices=self._choose_voices,
+            reference=self._reference,
             place=self.sound_path,
         )
         results = await recipe.run(self.services, source, options, progress, run_stage)
         return Outcome(results, warnings_on(found[0]))
+
+    async def _reference(self, file: str) -> Clip:
+        """Here files are named by their paths."""
+        copy = self.folder / "reference.wav"
+        await prepare(Path(file), copy, self.limits)
+        return Clip(copy.resolve().as_uri())
 
     async def _choose_voices(self, names: Sequence[str]) -> Sequence[Voice]:
         return VoiceBook(tuple(self.voices)).chosen(names)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from clearcast.audio.recording import Clip
 from clearcast.services import Services
+from clearcast.speech.extraction import Extracted
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
@@ -43,7 +44,8 @@ class KeptSound:
     score: Mapping[str, float | int | str | None]
 
 
-RecipeResult = SpeechResult | KeptSound
+Document = SpeechResult | Extracted
+RecipeResult = Document | KeptSound
 
 ChooseVoices = Callable[[Sequence[str]], Awaitable[Sequence[Voice]]]
 """The owner's enrolled voices of these names, or all when none is named. Raises OptionInvalid."""
@@ -53,6 +55,10 @@ class RecipeOptions(BaseModel):
     """Base of every recipe's options: they come from outside, so unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def file_ids(self) -> tuple[str, ...]:
+        """The owner's files that the options name, beside those the job is about."""
+        return ()
 
 
 Hears = Literal["speech", "sound"]
@@ -66,6 +72,8 @@ class Source:
     Attributes:
         clip: its working copy for speech, where the recipe hears "speech".
         sound: the recording at its own rate and channels, where the recipe hears "sound".
+        reference: the working copy for speech of a file that the options name. Raises NotFound, and the
+            audio errors.
         place: where a sound of a given name is to be made.
     """
 
@@ -73,6 +81,7 @@ class Source:
     sound: Path
     duration_s: float
     choose_voices: ChooseVoices
+    reference: Callable[[str], Awaitable[Clip]]
     place: Callable[[str], Path]
 
 

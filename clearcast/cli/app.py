@@ -26,6 +26,7 @@ COMMANDS = {
     "enhance": "enhance",
     "boost": "boost",
     "separate": "separate",
+    "extract": "extract",
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",

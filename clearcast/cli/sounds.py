@@ -24,7 +24,17 @@ from clearcast.cli.progress import StageBars
 from clearcast.cli.session import Session
 from clearcast.cli.workers import LocalWorker, connect, temporary_folder
 from clearcast.client import ClearCast
-from clearcast.errors import AccessError, ClearCastError, ModelError, OptionInvalid, SettingsInvalid
+from clearcast.errors import (
+    AccessError,
+    ClearCastError,
+    ModelError,
+    NotFound,
+    OptionInvalid,
+    SettingsInvalid,
+)
+from clearcast.speech.extraction import Extracted
+from clearcast.speech.extraction_file import write_extracted
+from clearcast.storage.voices import Voice
 from pipelines.recipe import KeptSound, Recipe
 from pipelines.recipes import all_recipes
 from pipelines.stages import StageProgress
@@ -33,14 +43,29 @@ Facts = Mapping[str, Any]
 Made = Sequence[tuple[Path, Facts]]
 Make = Callable[[Source, StageProgress], Made]
 
+# The services whose models a recipe needs.
+_SERVICES = {
+    "enhance": ("denoise", "boost"),
+    "boost": ("boost",),
+    "separate": ("separate",),
+    "extract": ("voice_activity", "embed", "diarize", "extract", "boost"),
+}
+
 # These say nothing about the file: every other file would fail in the same way.
 _HOPELESS = (AccessError, ModelError, OptionInvalid, SettingsInvalid)
 
 
 def over_sounds(
-    session: Session, files: SoundFiles, server: ServerOptions, pipeline: str, given: Mapping[str, Any]
+    session: Session,
+    files: SoundFiles,
+    server: ServerOptions,
+    pipeline: str,
+    given: Mapping[str, Any],
+    voices: Sequence[Voice] = (),
 ) -> None:
     """Run the recipe `pipeline` with the options that were `given` (None: not given) on every input.
+
+    An option that is a path names another file, which a server gets first. `voices`: those enrolled here.
 
     A single file's error is raised. Of several files the failed ones are told, and the program exits with
     SOME_FAILED; an error that every file would meet ends the run at once.
@@ -52,7 +77,8 @@ def over_sounds(
         sources = collect(files.inputs, temporary, session.settings.audio.max_upload_bytes)
         files.folder.mkdir(parents=True, exist_ok=True)
         if server.url is None:
-            make = _locally(session, temporary, recipe, options, files)
+            worker = LocalWorker(session, session.settings, temporary, voices)
+            make = _locally(worker, recipe, options, files)
         else:
             client = stack.enter_context(connect(session, server))
             make = _by_server(session, client, pipeline, options, files)
@@ -79,26 +105,30 @@ def _run(session: Session, sources: Sequence[Source], make: Make) -> int:
     return failed
 
 
-def _locally(
-    session: Session, temporary: Path, recipe: Recipe, options: Mapping[str, Any], files: SoundFiles
-) -> Make:
+def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], files: SoundFiles) -> Make:
+    for path in options.values():
+        if isinstance(path, Path) and not path.is_file():
+            raise NotFound(f"There is no file {str(path)!r}.")
+    texts = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     try:
-        wanted = recipe.Options.model_validate(options)
+        wanted = recipe.Options.model_validate(texts)
     except ValidationError as error:
         raise OptionInvalid(error.errors(include_url=False)[0]["msg"]) from error
-    worker = LocalWorker(session, session.settings, temporary)
-    services = {"enhance": ("denoise", "boost")}.get(recipe.name, (recipe.name,))
-    worker.require(*services)
+    worker.require(*_SERVICES[recipe.name])
 
     def make(source: Source, progress: StageProgress) -> Made:
         bench, outcome = worker.make_sounds(recipe, source.path, wanted, progress)
         made: list[tuple[Path, Facts]] = []
-        for name, sound in outcome.results.items():
-            assert isinstance(sound, KeptSound)
-            target = _target(source, name, files)
-            encode_sound(bench.sound_path(name), target, files.format_name)
-            made_by = "; ".join(map(str, sound.provenance))
-            made.append((target, {"made by": made_by, **sound.score}))
+        for name, result in outcome.results.items():
+            if isinstance(result, KeptSound):
+                target = _target(source, name, files.format_name, files)
+                encode_sound(bench.sound_path(name), target, files.format_name)
+                made_by = "; ".join(map(str, result.provenance))
+                made.append((target, {"made by": made_by, **result.score}))
+            elif isinstance(result, Extracted):
+                target = _target(source, name, "json", files)
+                target.write_text(write_extracted(result), encoding="utf-8")
+                made.append((target, {}))
         return made
 
     return make
@@ -107,21 +137,27 @@ def _locally(
 def _by_server(
     session: Session, client: ClearCast, pipeline: str, options: Mapping[str, Any], files: SoundFiles
 ) -> Make:
+    known = {
+        name: client.files.upload(value).id if isinstance(value, Path) else value
+        for name, value in options.items()
+    }
+
     def make(source: Source, _progress: StageProgress) -> Made:
-        job = client.jobs.submit(pipeline, source.path, options=options)
+        job = client.jobs.submit(pipeline, source.path, options=known)
         ended = follow_job(session, client, job.id)
         made: list[tuple[Path, Facts]] = []
         for result in ended.results:
-            target = _target(source, result.name, files)
-            client.jobs.download(job.id, target, result.name, result.task, files.format_name)
+            suffix = files.format_name if result.kind == "sound" else "json"
+            target = _target(source, result.name, suffix, files)
+            client.jobs.download(job.id, target, result.name, result.task, suffix)
             made.append((target, {}))
         return made
 
     return make
 
 
-def _target(source: Source, name: str, files: SoundFiles) -> Path:
-    path = files.folder / f"{source.relative.stem}.{name}.{files.format_name}"
+def _target(source: Source, name: str, suffix: str, files: SoundFiles) -> Path:
+    path = files.folder / f"{source.relative.stem}.{name}.{suffix}"
     if path.resolve() == source.path.resolve():
         raise click.UsageError(f"The result would overwrite the input {path}.")
     return path

@@ -107,9 +107,10 @@ async def _checked(
         known = ", ".join(all_recipes())
         raise OptionInvalid(f"There is no pipeline {wanted.pipeline!r}.", hint=f"There are: {known}.")
     try:
-        recipe.Options.model_validate(wanted.options)
+        options = recipe.Options.model_validate(wanted.options)
     except ValidationError as error:
         raise from_validation(error) from error
+    await asyncio.to_thread(_stored, state, owner, options.file_ids())
     known_files = await asyncio.to_thread(_stored, state, owner, wanted.file_ids)
     files = [*known_files, *came]
     if not files:

@@ -106,15 +106,19 @@ class LegacyJob(BaseModel):
 
     @classmethod
     def of(cls, view: JobView) -> LegacyJob:
-        whole = [result for result in view.results if result.number == 0 and not result.is_partial]
-        has_result = view.job.state == "succeeded" and whole
+        whole = {
+            result.name: result
+            for result in view.results
+            if result.number == 0 and not result.is_partial and result.kind in ("sound", "meeting")
+        }
+        last = whole.get("boosted") or next(iter(whole.values()), None)
         error = next((task.error for task in view.tasks if task.error is not None), None)
         return cls(
             job_id=view.job.id,
             status=view.job.state,  # checked by pydantic
             progress=round(100 * view.fraction),
             status_url=f"{router.prefix}/jobs/{view.job.id}/",
-            download_url=ResultAnswer.of(whole[0]).url if has_result else None,
+            download_url=ResultAnswer.of(last).url if last and view.job.state == "succeeded" else None,
             error=None if error is None else str(error.get("detail", "")),
         )
 

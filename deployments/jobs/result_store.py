@@ -16,13 +16,15 @@ from typing import Any
 from clearcast.audio.sound import encode_sound, prepare_sound
 from clearcast.search.transcripts import TranscriptIndex
 from clearcast.settings import AudioSettings
+from clearcast.speech.extraction import Extracted
+from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.json_file import write_json
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.storage.blobs import BlobStore
 from clearcast.storage.job_progress import JobProgress, TaskOrder
 from clearcast.storage.tables import File, Result, now
-from pipelines.recipe import KeptSound, SpeechResult
+from pipelines.recipe import Document, KeptSound
 
 SOUND_TYPE, SOUND_SUFFIX, SOUND_BITS = "audio/flac", "flac", 24
 
@@ -36,7 +38,7 @@ class ResultStore:
         self._progress = progress
         self._index = index
 
-    async def keep(self, order: TaskOrder, name: str, result: SpeechResult, is_partial: bool) -> None:
+    async def keep(self, order: TaskOrder, name: str, result: Document, is_partial: bool) -> None:
         """Keep a document under its name, in place of an earlier one."""
         await asyncio.to_thread(self._keep, order, name, result, is_partial)
 
@@ -54,8 +56,8 @@ class ResultStore:
         await prepare_sound(packed, path, self._limits)
         await asyncio.to_thread(packed.unlink)
 
-    def _keep(self, order: TaskOrder, name: str, result: SpeechResult, is_partial: bool) -> None:
-        document = write_json(result).encode()
+    def _keep(self, order: TaskOrder, name: str, result: Document, is_partial: bool) -> None:
+        document = _text_of(result).encode()
         key = f"{order.folder}/results/{name}.json"
         self._blobs.put_bytes(key, document)
         file = _file(order, name, key, len(document), hashlib.sha256(document).hexdigest())
@@ -133,7 +135,13 @@ def _row(order: TaskOrder, name: str, kind: str, file: File, *, is_partial: bool
     )
 
 
-def _kind(result: SpeechResult) -> str:
+def _text_of(result: Document) -> str:
+    return write_extracted(result) if isinstance(result, Extracted) else write_json(result)
+
+
+def _kind(result: Document) -> str:
     if isinstance(result, Meeting):
         return "meeting"
+    if isinstance(result, Extracted):
+        return "extraction"
     return "transcript" if isinstance(result, Transcript) else "diarization"

@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from clearcast.audio.recording import Clip
 from clearcast.engines.engine import Progress
 from clearcast.errors import Cancelled, ClearCastError, NotFound, Overloaded, ServiceTimeout
 from clearcast.search.transcripts import TranscriptIndex
@@ -25,6 +26,7 @@ from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.blobs import BlobStore
 from clearcast.storage.database import Database, is_away
+from clearcast.storage.files import FileRecords
 from clearcast.storage.job_progress import Ending, JobProgress, TaskOrder
 from clearcast.storage.job_records import State
 from clearcast.storage.voice_store import VoiceStore
@@ -155,6 +157,7 @@ class TaskRun:
             sound=self._copies.sound,
             duration_s=decoded.duration_s,
             choose_voices=self._choose_voices,
+            reference=self._reference,
             place=self._place,
         )
         return await self._recipe.run(
@@ -240,6 +243,11 @@ class TaskRun:
     async def _choose_voices(self, names: Sequence[str]) -> Sequence[Voice]:
         book = await asyncio.to_thread(self._shop.voices.book, self._order.owner_id)
         return book.chosen(names)
+
+    async def _reference(self, file_id: str) -> Clip:
+        files = FileRecords(self._shop.database)
+        record = await asyncio.to_thread(files.find, self._order.owner_id, file_id)
+        return await self._copies.reference(record.blob_key)
 
     def _on_progress(self, stage: str) -> Progress:
         return lambda fraction: self._report.listen(stage, fraction)

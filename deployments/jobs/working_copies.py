@@ -79,6 +79,18 @@ class WorkingCopies:
         await asyncio.to_thread(original.unlink)
         return Decoded(found[0].duration_s, warnings_on(found[0]))
 
+    async def reference(self, blob_key: str | None) -> Clip:
+        """Another recording, mono 16 kHz, from its blob. Raises NotFound, and the audio errors."""
+        if blob_key is None:
+            raise NotFound("The reference file is gone.", hint="Upload it again.")
+        original, copy = self.folder / "reference", self.folder / "reference.wav"
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
+        fetch = partial(self._blobs.fetch, blob_key, original)
+        await patiently(lambda: asyncio.to_thread(fetch))
+        await prepare(original, copy, self._limits)
+        await asyncio.to_thread(original.unlink)
+        return Clip(copy.resolve().as_uri())
+
 
 def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:
     return lambda fraction: progress(done + share * fraction)

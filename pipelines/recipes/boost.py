@@ -41,6 +41,10 @@ class BoostJobOptions(RecipeOptions):
     def boost_options(self) -> BoostOptions:
         return BoostOptions(self.mode, self.target_lufs)
 
+    def boost_if_asked(self) -> BoostOptions | None:
+        """For jobs that boost only when one of the options is given."""
+        return None if self.mode is None and self.target_lufs is None else self.boost_options()
+
 
 class BoostRecipe(Recipe):
     name = "boost"
@@ -69,14 +73,15 @@ async def boosted(
     options: BoostOptions,
     progress: StageProgress,
     stage: StageHook,
+    name: str = "boosted",
 ) -> KeptSound:
-    """The stage that makes `sound`, the source or what was made of it, louder."""
+    """The stage that makes `sound`, the source or what was made of it, louder; `name` is the result's."""
 
     async def boost(report: Progress) -> KeptSound:
-        made = await services.booster.boost(sound, source.place("boosted"), options, report)
-        return KeptSound("boosted", source.duration_s, (made.provenance,), score_of(made))
+        made = await services.booster.boost(sound, source.place(name), options, report)
+        return KeptSound(name, source.duration_s, (made.provenance,), score_of(made))
 
-    return await stage("boost", boost, lambda fraction: progress("boost", fraction))
+    return await stage(f"boost/{name}", boost, lambda fraction: progress("boost", fraction))
 
 
 def score_of(report: BoostReport) -> Mapping[str, float | int | str | None]:

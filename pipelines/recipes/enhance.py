@@ -7,7 +7,6 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from clearcast.engines.boost.contract import BoostOptions
 from clearcast.engines.denoise.contract import DenoiseOptions
 from clearcast.engines.engine import Progress
 from clearcast.services import Services
@@ -39,9 +38,6 @@ class EnhanceJobOptions(BoostJobOptions):
 
     def denoise_options(self) -> DenoiseOptions:
         return DenoiseOptions(self.attenuation_limit_db, self.mix, self.post_filter)
-
-    def boost_if_asked(self) -> BoostOptions | None:
-        return None if self.mode is None and self.target_lufs is None else self.boost_options()
 
 
 class EnhanceRecipe(Recipe):

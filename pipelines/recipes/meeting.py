@@ -20,13 +20,12 @@ from pipelines.stages import StageHook, StageProgress
 Names = tuple[str, ...]
 
 
-class DiarizationOptions(RecipeOptions):
+class SpeakerCounts(RecipeOptions):
+    """What is known of how many people speak."""
+
     num_speakers: int | None = Field(default=None, ge=1, description="How many people speak, if known.")
     min_speakers: int | None = Field(default=None, ge=1, description="At least so many.")
     max_speakers: int | None = Field(default=None, ge=1, description="At most so many.")
-    voices: Names = Field(
-        default=(), description="Enrolled voices to look for; all of yours when none is named."
-    )
 
     @model_validator(mode="after")
     def _speakers_agree(self) -> Self:
@@ -35,6 +34,12 @@ class DiarizationOptions(RecipeOptions):
 
     def diarize_options(self) -> DiarizeOptions:
         return DiarizeOptions(self.num_speakers, self.min_speakers, self.max_speakers)
+
+
+class DiarizationOptions(SpeakerCounts):
+    voices: Names = Field(
+        default=(), description="Enrolled voices to look for; all of yours when none is named."
+    )
 
     def transcribe_options(self) -> TranscribeOptions | None:
         return None

@@ -13,9 +13,9 @@ from bench.diarization import add, new_score, recordings
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
 from clearcast.audio.sandbox import prepare_sync
 from clearcast.engines.diarize import _clusters
-from clearcast.engines.embed._speaker_space import BACKEND, SpeakerSpace, fit
 from clearcast.engines.diarize._vbx import vbx
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
+from clearcast.engines.embed._speaker_space import BACKEND, SpeakerSpace, fit
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.errors import Cancelled, OptionInvalid
 from clearcast.settings import load_settings
