@@ -19,7 +19,7 @@ from clearcast.services import Services
 from clearcast.speech.turns import Diarization, Span
 from clearcast.storage.voices import Voice
 from pipelines.enrol import run_enrolment
-from pipelines.identify import solo_turns
+from pipelines.identify import identify_speakers, solo_turns
 
 # A pause in which nobody else talks is kept up to this length: breath and room make speech sound whole.
 BRIDGED_PAUSE_S = 0.5
@@ -34,7 +34,8 @@ class Found:
         shown_as: an enrolled voice's name where it is known, else the label.
         score: how like the voice looked for they are; None where nobody was looked for.
         runner_up_score: the same of the next best speaker; None where there is none.
-        turn_scores: how like it each of their turns is, in order of time; None for turns too short to say.
+        turn_scores: how like it each of their turns is, in order of time; where nobody was looked for, how
+            like their own voice. None for turns too short to say.
     """
 
     label: str
@@ -89,14 +90,39 @@ async def find_speaker(
     )
 
 
+async def find_everyone(
+    services: Services, clip: Clip, diarization: Diarization, voices: Sequence[Voice]
+) -> tuple[Found, ...]:
+    """Every speaker, by name where the voice is enrolled; their turns are compared with their own voice."""
+    speakers = await identify_speakers(services, clip, diarization, voices)
+    own = await voiceprints(services, clip, diarization, diarization.speakers)
+    return tuple(
+        [
+            Found(
+                speaker.label,
+                speaker.shown_as,
+                speaker.best_score if speaker.verdict == "identified" else None,
+                speaker.runner_up_score if speaker.verdict == "identified" else None,
+                await turn_scores(services, clip, diarization, speaker.label, voiceprint),
+            )
+            for speaker, voiceprint in zip(speakers, own, strict=True)
+        ]
+    )
+
+
+async def voiceprints(
+    services: Services, clip: Clip, diarization: Diarization, labels: Sequence[str]
+) -> tuple[Embedding | None, ...]:
+    """Of the speakers, from where they talk alone; None for those who talk too little."""
+    return await services.embedder.embed([_clips(clip, solo_turns(diarization, label)) for label in labels])
+
+
 async def speaker_scores(
     services: Services, clip: Clip, diarization: Diarization, voiceprint: Embedding
 ) -> dict[str, float]:
     """How like that voice every speaker is who speaks long enough to say."""
     labels = diarization.speakers
-    embeddings = await services.embedder.embed(
-        [_clips(clip, solo_turns(diarization, label)) for label in labels]
-    )
+    embeddings = await voiceprints(services, clip, diarization, labels)
     known = [(label, one) for label, one in zip(labels, embeddings, strict=True) if one is not None]
     if not known:
         return {}
@@ -105,13 +131,13 @@ async def speaker_scores(
 
 
 async def turn_scores(
-    services: Services, clip: Clip, diarization: Diarization, label: str, voiceprint: Embedding
+    services: Services, clip: Clip, diarization: Diarization, label: str, voiceprint: Embedding | None
 ) -> tuple[float | None, ...]:
     """How like that voice each turn of a speaker is; None for turns too short to say."""
     turns = [turn.span for turn in diarization.turns if turn.speaker == label]
     embeddings = await services.embedder.embed([_clips(clip, [span]) for span in turns])
     known = [one for one in embeddings if one is not None]
-    if not known:
+    if not known or voiceprint is None:
         return (None,) * len(turns)
     scores = iter(await services.embedder.likeness(voiceprint, known))
     return tuple(None if one is None else next(scores) for one in embeddings)

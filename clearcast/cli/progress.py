@@ -37,6 +37,8 @@ STAGES = {
     "denoise": "taking noise away",
     "boost": "making it louder",
     "separate": "taking it apart",
+    "match": "comparing voices",
+    "extract": "keeping the voice",
     "server": "waiting for the server",
 }
 

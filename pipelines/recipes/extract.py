@@ -18,7 +18,6 @@ from clearcast.speech.extraction import Extracted, Passage, Timeline
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.turns import Diarization, Span
 from pipelines import extract as flow
-from pipelines.identify import identify_speakers, solo_turns
 from pipelines.recipe import Hears, KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes.boost import BoostJobOptions, boosted
 from pipelines.recipes.meeting import SpeakerCounts
@@ -116,17 +115,7 @@ async def _match(
         raise SpeakerAbsent("Nobody speaks in this recording.")
     if options.everyone:
         voices = await source.choose_voices(())
-        speakers = await identify_speakers(services, source.clip, diarization, voices)
-        return tuple(
-            flow.Found(
-                speaker.label,
-                speaker.shown_as,
-                speaker.best_score if speaker.verdict == "identified" else None,
-                speaker.runner_up_score if speaker.verdict == "identified" else None,
-                (None,) * sum(turn.speaker == speaker.label for turn in diarization.turns),
-            )
-            for speaker in speakers
-        )
+        return await flow.find_everyone(services, source.clip, diarization, voices)
     if options.voice is not None:
         (voice,) = await source.choose_voices((options.voice,))
         wanted = await flow.voiceprint_of_voice(services, voice)
@@ -154,7 +143,9 @@ class _Extraction:
 
     async def run(self, report: Progress) -> tuple[KeptSound, Timeline]:
         alone, crowded = flow.passages_of(self._diarization, self._speaker.label)
-        voiceprint = await self._voiceprint()
+        # Theirs in this recording is nearer to them here than one from elsewhere.
+        label, clip = self._speaker.label, self._source.clip
+        (voiceprint,) = await flow.voiceprints(self._services, clip, self._diarization, [label])
         if self._mute_crowded or voiceprint is None:
             crowded = ()
         order = ExtractOrder(alone, crowded, voiceprint if voiceprint is not None else _NOBODY)
@@ -177,12 +168,6 @@ class _Extraction:
         }
         sound = KeptSound(self._name, source.duration_s, (made.provenance,), score)
         return sound, timeline
-
-    async def _voiceprint(self) -> Embedding | None:
-        """Theirs in this recording, which is nearer to them here than one from elsewhere."""
-        spans = solo_turns(self._diarization, self._speaker.label)
-        clips = [replace(self._source.clip, start_s=span.start_s, end_s=span.end_s) for span in spans]
-        return (await self._services.embedder.embed([clips]))[0]
 
     def _scored(self, passages: Sequence[Passage]) -> tuple[Passage, ...]:
         """With the scores of the turns in which they lie; those that a model untangled have their own."""

@@ -54,6 +54,9 @@ class ScriptedEmbedder:
             np.asarray(self.voices[group[0].start_s], np.float32) if group else None for group in voices
         )
 
+    async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
+        return tuple(float(other @ voiceprint) for other in others)
+
     async def find_speech(self, clip: Clip, progress: Progress = ignore_progress) -> tuple[Span, ...]:
         return self.speech
 
@@ -93,7 +96,7 @@ def two_speakers(identifier: IdentificationEngine) -> Services:
         Turn(4.0, 8.0, "SPEAKER_01"),
         Turn(8.0, 10.0, "SPEAKER_00"),
     )
-    embedder = ScriptedEmbedder({0.0: (1.0, 0.0), 4.0: (0.0, 1.0)}, (Span(0.0, 10.0),))
+    embedder = ScriptedEmbedder({0.0: (1.0, 0.0), 4.0: (0.0, 1.0), 8.0: (1.0, 0.0)}, (Span(0.0, 10.0),))
     return replace(
         fake_services(),
         diarizer=ScriptedDiarizer(turns, 10.0),
