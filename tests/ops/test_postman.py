@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import httpx
@@ -39,18 +40,20 @@ def test_a_run_of_the_collection_passes(platform: Platform, tmp_path: Path) -> N
     recordings = set(re.findall(r'"src": "([^"]+)"', make_postman.TARGET.read_text(encoding="utf-8")))
     for name in recordings:
         (tmp_path / name).write_bytes(wav(300, 900, seconds=5))
-    report = tmp_path / "report.json"
+    report = tmp_path / "report.xml"  # the report in JSON holds every byte of every answer
     variables = {"base_url": platform.url, "name": "anna", "password": PASSWORD}
     command = [NEWMAN, "run", make_postman.TARGET, "--working-dir", tmp_path, "--timeout-request", "60000"]
-    command += ["--reporters", "cli,json", "--reporter-json-export", report, "--color", "off"]
+    command += ["--reporters", "cli,junit", "--reporter-junit-export", report, "--color", "off"]
     for name, value in variables.items():
         command += ["--env-var", f"{name}={value}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stdout[-6000:]
-    stats = json.loads(report.read_text())["run"]["stats"]
-    assert stats["assertions"]["failed"] == 0
-    assert stats["requests"]["failed"] == 0
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    suites = ET.parse(report).getroot()
+    wrong = [
+        one for one in suites.iter("testsuite") if (one.get("failures"), one.get("errors")) != ("0", "0")
+    ]
+    assert [one.get("name") for one in wrong] == []
     num_operations = sum(
         len(folder["item"]) for folder in json.loads(make_postman.TARGET.read_text())["item"]
     )
-    assert stats["assertions"]["total"] >= num_operations
+    assert len(list(suites.iter("testcase"))) >= num_operations
