@@ -1,7 +1,8 @@
-"""Sample rates changed by blocks, with the filter that Demucs uses.
+"""Sample rates changed by a windowed sinc, the filter that Demucs uses.
 
-What lives here: `Resampler`, whose output is that of `julius.resample_frac` for the whole signal at once,
-in float tolerance, for any pair of rates. What does not: FFmpeg's resampler (`clearcast.audio.resample`).
+What lives here: `Resampler`, for sound that arrives in blocks, and `resample`, for sound that is at hand.
+Their output is that of `julius.resample_frac` for the whole signal at once, in float tolerance, for any
+pair of rates. What does not: FFmpeg's resampler (`clearcast.audio.resample`).
 
 Reference: the windowed sinc of J. O. Smith, "Digital Audio Resampling", with julius' parameters.
 """
@@ -20,6 +21,22 @@ _ZEROS = 24  # crossings of the sinc to either side
 _ROLLOFF = 0.945  # of the lower rate's band passes
 _MOST_PHASES = 2048  # more are computed when they are needed
 _OUTPUTS_AT_ONCE = 1 << 12  # unfolded windows stay within a few MB
+
+
+def resample(
+    samples: FloatSamples, from_hz: int, to_hz: int, num_samples: int | None = None
+) -> FloatSamples:
+    """Sound of shape (n, channels) at another rate; as it is where the rates are equal.
+
+    `num_samples` is how many come out, instead of n · to_hz // from_hz; beyond the end of the sound its
+    last sample goes on. Raises ValueError when there is no sound.
+    """
+    if from_hz == to_hz and num_samples in (None, len(samples)):
+        return samples
+    resampler = Resampler(from_hz, to_hz)
+    count = resampler.output_samples(len(samples)) if num_samples is None else num_samples
+    known = resampler.push(samples)
+    return np.concatenate((known, resampler.finish(count)))[:count]
 
 
 class Resampler:

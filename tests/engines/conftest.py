@@ -21,6 +21,7 @@ from clearcast.testing.checkpoints.deepfilternet import write_deepfilternet2
 from clearcast.testing.checkpoints.demucs import write_demucs
 from clearcast.testing.checkpoints.ecapa import write_ecapa
 from clearcast.testing.checkpoints.pyannote import write_community
+from clearcast.testing.checkpoints.sepformer import write_sepformer
 from clearcast.testing.checkpoints.whisper import WhisperShape, write_whisper
 
 MakeEngine = Callable[..., Any]
@@ -87,12 +88,18 @@ def demucs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_demucs(tmp_path_factory.mktemp("checkpoints") / "htdemucs-test")
 
 
+@pytest.fixture(scope="session")
+def sepformer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_sepformer(tmp_path_factory.mktemp("checkpoints") / "sepformer-test")
+
+
 CHECKPOINTS = {
     ("embed", "ecapa"): "ecapa_folder",
     ("separate", "demucs"): "demucs_folder",
     ("denoise", "deepfilternet2"): "deepfilternet2_folder",
     ("diarize", "pyannote"): "pyannote_folder",
     ("transcribe", "faster_whisper"): "whisper_folder",
+    ("extract", "sepformer"): "sepformer_folder",
 }
 """Engines that read downloaded weights, and the fixture with a checkpoint of random ones."""
 

@@ -25,10 +25,10 @@ from typing import Any, Literal
 import numpy as np
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.sinc import Resampler
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.engines.separate._demucs_models import DEMUCS_MODELS, read_model
-from clearcast.engines.separate._resample import Resampler
 from clearcast.engines.separate.contract import ACCOMPANIMENT, VOCALS, ResidualMeter, SeparationEngine
 from clearcast.errors import ModelCorrupt, SettingsInvalid
 from clearcast.models.spec import ModelSpec
