@@ -192,8 +192,10 @@ async def sign_up(request: Request, state: State) -> TokensAnswer:
 async def log_in(request: Request, state: State) -> TokensAnswer:
     """Gives a short access token and a refresh token. After too many wrong passwords: `account_locked`."""
     body = parse_json(NameAndPassword, await read_body(request, MAX_BODY_BYTES))
-    person = await asyncio.to_thread(state.accounts.users.log_in, body.name, body.password)
-    return TokensAnswer.of(await asyncio.to_thread(state.accounts.tokens.open, person.id))
+    accounts = state.accounts
+    return TokensAnswer.of(
+        await asyncio.to_thread(accounts.tokens.log_in, accounts.users, body.name, body.password)
+    )
 
 
 @router.post(
@@ -297,12 +299,10 @@ async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccou
 @router.get("/login/{code}", include_in_schema=False, dependencies=[FewTries])
 async def log_in_by_code(code: str, request: Request, state: State) -> RedirectResponse:
     """A one-time link, as `clearcast serve` and `clearcast users login-link` print it."""
-    tokens = state.accounts.tokens
-    user_id = await asyncio.to_thread(tokens.redeem, code)
     response = RedirectResponse("/docs", status_code=303)
     response.set_cookie(
         PAGE_COOKIE,
-        await asyncio.to_thread(tokens.open_page, user_id),
+        await asyncio.to_thread(state.accounts.tokens.open_page, code),
         max_age=state.settings.accounts.refresh_token_s,
         httponly=True,
         samesite="strict",
