@@ -46,6 +46,7 @@ from deployments.ingress.admission import Gate
 from deployments.ingress.catalog import Catalog
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
+from deployments.ingress.password_turns import PasswordTurns
 from deployments.ingress.state import IngressState, Ready, Replicas
 from deployments.ingress.workroom import Workroom
 
@@ -121,6 +122,7 @@ def _state_of(services: Services, settings: Settings, ready: Ready, replicas: Re
         voices=voice_store,
         workroom=Workroom(settings.data_path / "work"),
         gate=Gate(settings.serve.max_running_meetings, settings.serve.max_waiting_meetings),
+        passwords=PasswordTurns(),
         metrics=Metrics(settings.engines),
         catalog=Catalog(settings),
         ready=ready,

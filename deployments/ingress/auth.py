@@ -20,6 +20,7 @@ from clearcast.errors import (
     Conflict,
     LogInFailed,
     OptionInvalid,
+    Overloaded,
     ServiceUnavailable,
 )
 from deployments.ingress.access import PAGE_COOKIE, Caller, FewTries, Whole
@@ -170,14 +171,14 @@ class ErasedAccount(BaseModel):
     status_code=201,
     operation_id="signUp",
     summary="Make an account",
-    responses=problems(Conflict),
+    responses=problems(Conflict, Overloaded),
     openapi_extra=json_body(NameAndPassword.model_json_schema()),
     dependencies=[FewTries],
 )
 async def sign_up(request: Request, state: State) -> TokensAnswer:
     """Where the operator allows it (`accounts.sign_up`). Needs no credential; answers as log-in does."""
     body = parse_json(NameAndPassword, await read_body(request, MAX_BODY_BYTES))
-    person = await asyncio.to_thread(state.accounts.users.sign_up, body.name, body.password)
+    person = await state.passwords.run(state.accounts.users.sign_up, body.name, body.password)
     return TokensAnswer.of(await asyncio.to_thread(state.accounts.tokens.open, person.id))
 
 
@@ -185,7 +186,7 @@ async def sign_up(request: Request, state: State) -> TokensAnswer:
     "/v1/auth/log-in",
     operation_id="logIn",
     summary="Log in with name and password",
-    responses=problems(LogInFailed, AccountLocked),
+    responses=problems(LogInFailed, AccountLocked, Overloaded),
     openapi_extra=json_body(NameAndPassword.model_json_schema()),
     dependencies=[FewTries],
 )
@@ -194,7 +195,7 @@ async def log_in(request: Request, state: State) -> TokensAnswer:
     body = parse_json(NameAndPassword, await read_body(request, MAX_BODY_BYTES))
     accounts = state.accounts
     return TokensAnswer.of(
-        await asyncio.to_thread(accounts.tokens.log_in, accounts.users, body.name, body.password)
+        await state.passwords.run(accounts.tokens.log_in, accounts.users, body.name, body.password)
     )
 
 
@@ -239,7 +240,7 @@ async def read_me(caller: Caller, state: State) -> Me:
     status_code=204,
     operation_id="changePassword",
     summary="Change your password",
-    responses=problems(LogInFailed, AccountLocked),
+    responses=problems(LogInFailed, AccountLocked, Overloaded),
     openapi_extra=json_body(PasswordChange.model_json_schema()),
 )
 async def change_password(request: Request, caller: Whole, state: State) -> None:
@@ -250,8 +251,8 @@ async def change_password(request: Request, caller: Whole, state: State) -> None
     if person.has_password:
         if body.old_password is None:
             raise OptionInvalid("The old password is needed.", field="old_password")
-        await asyncio.to_thread(users.check_password, caller.user_id, body.old_password)
-    await asyncio.to_thread(users.set_password, caller.user_id, body.new_password)
+        await state.passwords.run(users.check_password, caller.user_id, body.old_password)
+    await state.passwords.run(users.set_password, caller.user_id, body.new_password)
 
 
 @router.get(
@@ -279,7 +280,7 @@ async def export_me(caller: Whole, state: State) -> StreamingResponse:
     "/v1/auth/me",
     operation_id="eraseMe",
     summary="Erase your account and everything in it, with proof",
-    responses=problems(LogInFailed, AccountLocked, Conflict, ServiceUnavailable),
+    responses=problems(LogInFailed, AccountLocked, Conflict, Overloaded, ServiceUnavailable),
     openapi_extra=json_body(ErasureRequest.model_json_schema()),
 )
 async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccount:
@@ -290,7 +291,7 @@ async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccou
     if person.has_password:
         if body.password is None:
             raise OptionInvalid("Your password is needed.", field="password")
-        await asyncio.to_thread(users.check_password, caller.user_id, body.password)
+        await state.passwords.run(users.check_password, caller.user_id, body.password)
     elif body.confirm != person.name:
         raise OptionInvalid("Your name is needed, as it is written.", field="confirm")
     return ErasedAccount.of(await asyncio.to_thread(state.accounts.rights.erase, caller.user_id))
