@@ -48,6 +48,7 @@ from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
 from deployments.ingress.password_turns import PasswordTurns
 from deployments.ingress.state import IngressState, Ready, Replicas
+from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.ingress.workroom import Workroom
 
 DESCRIPTION = (
@@ -105,6 +106,7 @@ def create_app(
     problems.install(app)
     documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=state.metrics)
+    app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)  # the outermost
     return app
 
 
