@@ -18,6 +18,7 @@ from clearcast.services import Services
 from clearcast.settings import AudioSettings
 from clearcast.storage.voices import Voice, VoiceBook
 from pipelines.recipe import Recipe, RecipeOptions, RecipeResult, Source
+from pipelines.scored import run_scored
 from pipelines.stages import StageProgress, ignore_stages, run_stage
 
 
@@ -66,7 +67,7 @@ class Bench:
             reference=self._reference,
             place=self.sound_path,
         )
-        results = await recipe.run(self.services, source, options, progress, run_stage)
+        results = await run_scored(recipe, self.services, source, options, progress, run_stage)
         return Outcome(results, warnings_on(found[0]))
 
     async def _reference(self, file: str) -> Clip:

@@ -95,7 +95,7 @@ class Recipe(ABC):
         stage_types: the type of what each stage gives, by the part of its name before "/". It has a
             form in JSON.
         hears: the forms in which it wants the recording.
-        weights: the share of the work each stage is, for progress; "decode" is 5 beside them.
+        weights: the share of the work each stage is, for progress; "decode" is 5 beside them, "score" 2.
     """
 
     name: ClassVar[str]

@@ -37,6 +37,7 @@ STAGES = {
     "denoise": "taking noise away",
     "boost": "making it louder",
     "separate": "taking it apart",
+    "score": "measuring it",
     "match": "comparing voices",
     "extract": "keeping the voice",
     "server": "waiting for the server",
