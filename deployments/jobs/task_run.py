@@ -162,6 +162,7 @@ class TaskRun:
             duration_s=decoded.duration_s,
             choose_voices=self._choose_voices,
             reference=self._reference,
+            listen=self._copies.listen,
             place=self._place,
         )
         return await run_scored(
