@@ -83,6 +83,7 @@ class EngineSettings(_Section):
     denoise: EngineChoice = EngineChoice(engine="rnnoise")
     separate: EngineChoice = EngineChoice(engine="centre")
     extract: EngineChoice = EngineChoice(engine="gating")
+    measure: EngineChoice = EngineChoice(engine="meter")
 
 
 class DeploymentSettings(_Section):

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import LoudnessMeter
 from clearcast.audio.sound import SoundReader, SoundWriter, prepare_sound_sync
-from clearcast.engines.boost._loudness import LoudnessMeter
 from clearcast.engines.boost.contract import BoostEngine, BoostOptions, BoostReport
 from clearcast.engines.engine import Progress, engine_names, ignore_progress
 from clearcast.errors import Cancelled, OptionInvalid

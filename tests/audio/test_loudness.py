@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import Loudness, LoudnessMeter, k_weighting
 from clearcast.audio.sound import SoundReader, prepare_sound_sync
-from clearcast.engines.boost._loudness import LoudnessMeter, k_weighting
-from clearcast.engines.boost.contract import Loudness
 from clearcast.settings import load_settings
 
 RATE_HZ = 48_000
