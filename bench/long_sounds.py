@@ -1,7 +1,7 @@
 """Memory of the jobs that make sound, with the embedded engines: three hours against three minutes.
 
-Each runs as on the command line, from a file to its results, in a fresh process; what it decodes in a process
-of its own does not count. Extraction finds the speakers too.
+Each runs as on the command line, from a file to its results, in a fresh process; decoding, in a process of
+its own, does not count. Extraction finds the speakers too.
 """
 
 from __future__ import annotations
