@@ -40,7 +40,12 @@ with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run_meeting(services, clip, made.duration_s, (), options))
 who = resource.RUSAGE_CHILDREN if what == "decoding" else resource.RUSAGE_SELF
 usage = resource.getrusage(who)
-print(json.dumps([usage.ru_maxrss * 1024, usage.ru_utime + usage.ru_stime]))
+peak_kib = usage.ru_maxrss
+if what != "decoding":
+    # Not ru_maxrss: that begins with the peak of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+print(json.dumps([peak_kib * 1024, usage.ru_utime + usage.ru_stime]))
 """
 
 

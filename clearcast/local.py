@@ -19,10 +19,11 @@ from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEn
 from clearcast.engines.engine import Engine, EngineContext, Progress, ignore_progress, make_engine
 from clearcast.engines.extract.contract import ExtractionEngine
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.measure.contract import MeasureEngine
 from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
-from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalExtractor, LocalSeparator
+from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalExtractor, LocalMeter, LocalSeparator
 from clearcast.offload import OneAtATime
 from clearcast.services import Services
 from clearcast.settings import Settings
@@ -139,5 +140,6 @@ def local_services(settings: Settings) -> Services:
         denoiser=LocalDenoiser(engine_from(DenoiseEngine, settings)),
         separator=LocalSeparator(engine_from(SeparationEngine, settings)),
         extractor=LocalExtractor(engine_from(ExtractionEngine, settings), embedder.engine),
+        meter=LocalMeter(engine_from(MeasureEngine, settings)),
         identifier=engine_from(IdentificationEngine, settings),
     )

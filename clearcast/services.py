@@ -20,6 +20,7 @@ from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.measure.contract import SoundScore
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.speech.provenance import Provenance
@@ -102,6 +103,12 @@ class Extractor(Protocol):
         ...
 
 
+class Meter(Protocol):
+    async def measure(self, source: Path, progress: Progress = ignore_progress) -> SoundScore:
+        """What a sound file, or a working copy for speech, is like in numbers."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """Everything the pipelines may call."""
@@ -114,4 +121,5 @@ class Services:
     denoiser: Denoiser
     separator: Separator
     extractor: Extractor
+    meter: Meter
     identifier: IdentificationEngine

@@ -34,9 +34,9 @@ class AudioSettings(_Section):
 
     max_upload_bytes: int = Field(default=200_000_000, gt=0, description="Largest file accepted, in bytes.")
     max_part_bytes: int = Field(
-        default=8 << 20,
+        default=200_000_000,
         ge=1 << 16,
-        description="Largest part of a resumable upload; Ray Serve's proxy holds a whole one in memory.",
+        description="Largest part of a resumable upload, in bytes; its size costs no memory.",
     )
     max_duration_s: float = Field(
         default=8 * 3600.0, gt=0, description="Longest recording accepted, in decoded seconds."
@@ -84,6 +84,7 @@ class EngineSettings(_Section):
     denoise: EngineChoice = EngineChoice(engine="rnnoise")
     separate: EngineChoice = EngineChoice(engine="centre")
     extract: EngineChoice = EngineChoice(engine="gating")
+    measure: EngineChoice = EngineChoice(engine="meter")
 
 
 class DeploymentSettings(_Section):

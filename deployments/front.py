@@ -14,6 +14,7 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from clearcast.settings import Settings
+from deployments.backpressure import bound_replica
 from deployments.handles import served
 from deployments.ingress.app import create_app
 from deployments.ingress.log_lines import write_logs
@@ -31,6 +32,7 @@ class Front:
         _jobs: DeploymentHandle[Any],  # bound so that it is deployed; spoken to through the database
     ) -> None:
         write_logs(sys.stderr, settings.log_level)
+        bound_replica()
         self._settings = settings
         self._app_name = serve.get_replica_context().app_name
         self._services = served(settings, models)

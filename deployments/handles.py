@@ -25,10 +25,12 @@ from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.measure.contract import MeasureEngine
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import Overloaded, ServiceTimeout, ServiceUnavailable
 from clearcast.local import engine_from
+from clearcast.local_sound import LocalMeter
 from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.speech.provenance import Provenance
@@ -139,6 +141,7 @@ def served(settings: Settings, handles: Mapping[str, DeploymentHandle[Any]]) -> 
         denoiser=ServedDenoiser(caller("denoiser")),
         separator=ServedSeparator(caller("separator")),
         extractor=ServedExtractor(caller("extractor")),
+        meter=LocalMeter(engine_from(MeasureEngine, settings)),
         identifier=engine_from(IdentificationEngine, settings),
     )
 

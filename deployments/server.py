@@ -30,6 +30,8 @@ def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
     # How soon Serve's proxy notices that it must restart; the default leaves a gap of half a minute.
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "3")
+    callback = "deployments.backpressure.bound_proxy"  # uploads stay out of the proxy's memory
+    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", callback)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
     import ray
 

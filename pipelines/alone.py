@@ -18,6 +18,7 @@ from clearcast.services import Services
 from clearcast.settings import AudioSettings
 from clearcast.storage.voices import Voice, VoiceBook
 from pipelines.recipe import Recipe, RecipeOptions, RecipeResult, Source
+from pipelines.scored import run_scored
 from pipelines.stages import StageProgress, ignore_stages, run_stage
 
 
@@ -50,7 +51,7 @@ class Bench:
         progress: StageProgress = ignore_stages,
     ) -> Outcome:
         """Run `recipe` on a foreign file. Raises the audio errors, and what the flow raises."""
-        copy, sound = self.folder / "audio.wav", self.folder / "sound.rf64"
+        copy, sound = self._copy, self._sound
         found: list[Prepared | PreparedSound] = []
         if "speech" in recipe.hears:
             found.append(await prepare(file, copy, self.limits, lambda part: progress("decode", part)))
@@ -58,21 +59,39 @@ class Bench:
             found.append(
                 await prepare_sound(file, sound, self.limits, lambda part: progress("decode", part))
             )
-        source = Source(
-            clip=Clip(copy.resolve().as_uri()),
-            sound=sound,
-            duration_s=found[0].duration_s,
+        source = self.source(found[0].duration_s)
+        results = await run_scored(recipe, self.services, source, options, progress, run_stage)
+        return Outcome(results, warnings_on(found[0]))
+
+    def source(self, duration_s: float) -> Source:
+        """What a recipe works on, once it is decoded."""
+        return Source(
+            clip=Clip(self._copy.resolve().as_uri()),
+            sound=self._sound,
+            duration_s=duration_s,
             choose_voices=self._choose_voices,
             reference=self._reference,
+            listen=self._listen,
             place=self.sound_path,
         )
-        results = await recipe.run(self.services, source, options, progress, run_stage)
-        return Outcome(results, warnings_on(found[0]))
+
+    @property
+    def _copy(self) -> Path:
+        return self.folder / "audio.wav"
+
+    @property
+    def _sound(self) -> Path:
+        return self.folder / "sound.rf64"
 
     async def _reference(self, file: str) -> Clip:
         """Here files are named by their paths."""
         copy = self.folder / "reference.wav"
         await prepare(Path(file), copy, self.limits)
+        return Clip(copy.resolve().as_uri())
+
+    async def _listen(self, sound: Path) -> Clip:
+        copy = sound.with_suffix(".wav")
+        await prepare(sound, copy, self.limits)
         return Clip(copy.resolve().as_uri())
 
     async def _choose_voices(self, names: Sequence[str]) -> Sequence[Voice]:

@@ -74,6 +74,7 @@ class Source:
         sound: the recording at its own rate and channels, where the recipe hears "sound".
         reference: the working copy for speech of a file that the options name. Raises NotFound, and the
             audio errors.
+        listen: the working copy for speech of a sound that the job made, a file at such a place.
         place: where a sound of a given name is to be made.
     """
 
@@ -82,6 +83,7 @@ class Source:
     duration_s: float
     choose_voices: ChooseVoices
     reference: Callable[[str], Awaitable[Clip]]
+    listen: Callable[[Path], Awaitable[Clip]]
     place: Callable[[str], Path]
 
 
@@ -95,7 +97,7 @@ class Recipe(ABC):
         stage_types: the type of what each stage gives, by the part of its name before "/". It has a
             form in JSON.
         hears: the forms in which it wants the recording.
-        weights: the share of the work each stage is, for progress; "decode" is 5 beside them.
+        weights: the share of the work each stage is, for progress; "decode" is 5 beside them, "score" 2.
     """
 
     name: ClassVar[str]
@@ -117,6 +119,15 @@ class Recipe(ABC):
         """The results by name. Run again after a crash, it must call the same stages in the same order as
         long as the stages give the same. Raises what the flow raises.
         """
+
+    def weights_for(self, options: Mapping[str, Any]) -> Mapping[str, float]:
+        """The weights of a job with these options, which have been checked."""
+        return self.weights
+
+    def output(self, results: Mapping[str, RecipeResult]) -> KeptSound | None:
+        """The sound from which the next step of a chain goes on."""
+        sounds = [result for result in results.values() if isinstance(result, KeptSound)]
+        return sounds[-1] if sounds else None
 
     def partial(self, finished: Mapping[str, Any]) -> Mapping[str, RecipeResult]:
         """What can be shown when only the stages in `finished` (name → what it gave) are done."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from clearcast.privacy import forbid_telemetry
 from clearcast.storage.database import Database
@@ -16,6 +17,8 @@ from tests import servers
 if TYPE_CHECKING:
     from tests.platform_server import Platform
 
+settings.register_profile("clearcast", deadline=None)  # other work on the machine is no fault of a test
+settings.load_profile("clearcast")
 forbid_telemetry()  # some tests call the libraries directly
 
 SHARED_AUDIO = Path(__file__).resolve().parents[2] / "shared" / "audio"

@@ -70,11 +70,8 @@ class Recording:
 
     @classmethod
     def from_uri(cls, uri: str) -> Self:
-        """Open the working copy that a `Clip` names. Only `file://` is known."""
-        parts = urlsplit(uri)
-        if parts.scheme != "file":
-            raise NotFound(f"Recordings cannot be read from {parts.scheme}:// addresses.")
-        return cls.open(Path(unquote(parts.path)))
+        """Open the working copy that a `Clip` names. Raises NotFound."""
+        return cls.open(path_of(uri))
 
     @classmethod
     def from_array(cls, samples: FloatAudio) -> Self:
@@ -140,6 +137,14 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def path_of(uri: str) -> Path:
+    """Where the working copy of that address lies. Only `file://` is known. Raises NotFound."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise NotFound(f"Recordings cannot be read from {parts.scheme}:// addresses.")
+    return Path(unquote(parts.path))
 
 
 def write_header(data_bytes: int) -> bytes:

@@ -27,6 +27,7 @@ COMMANDS = {
     "boost": "boost",
     "separate": "separate",
     "extract": "extract",
+    "chain": "chain",
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from clearcast.cli.progress import STAGES, JobBars
+from clearcast.cli.progress import JobBars, title_of
 from clearcast.cli.session import Session
 from clearcast.cli.view import clock
 from clearcast.client import ClearCast
@@ -30,7 +30,7 @@ def show_job(console: Console, job: Job) -> None:
         about = Text(f"{task.number:>4}  {task.file_name}  ").append(task.state, style=_STYLES[task.state])
         if task.state == "running" and task.stage:
             stage = task.stage.partition("/")[0]
-            about.append(f"  {STAGES.get(stage, stage)}, {task.fraction:.0%}", style="dim")
+            about.append(f"  {title_of(stage)}, {task.fraction:.0%}", style="dim")
         console.print(about)
         if task.error is not None:
             console.print(Text(f"      {task.error.detail} [{task.error.code}]", style="red"))

@@ -37,10 +37,19 @@ STAGES = {
     "denoise": "taking noise away",
     "boost": "making it louder",
     "separate": "taking it apart",
+    "score": "measuring it",
     "match": "comparing voices",
     "extract": "keeping the voice",
     "server": "waiting for the server",
 }
+
+
+def title_of(stage: str) -> str:
+    """A stage in words; those of a chain ("2-enhance-denoise") with the number of their step."""
+    number, _, rest = stage.partition("-")
+    if number.isdigit():
+        return f"step {number}: {title_of(rest.partition('-')[2])}"
+    return STAGES.get(stage, stage)
 
 
 class StageBars:
@@ -78,7 +87,7 @@ class _Stages:
         if stage not in self._tasks:
             for task in self._tasks.values():
                 self._bars.update(task, completed=1.0)
-            words = STAGES.get(stage, stage)
+            words = title_of(stage)
             self._tasks[stage] = self._bars.add_task(f"{self._name}: {words}", total=1.0)
         self._bars.update(self._tasks[stage], completed=fraction)
 
@@ -94,7 +103,7 @@ class _StageLines:
     def __call__(self, stage: str, fraction: float) -> None:
         if stage not in self._told:
             self._told.add(stage)
-            self._session.note(f"{self._name}: {STAGES.get(stage, stage)} …")
+            self._session.note(f"{self._name}: {title_of(stage)} …")
 
 
 def _bars(session: Session, *columns: ProgressColumn) -> Progress:
@@ -171,7 +180,7 @@ class JobBars:
             self._goes_on(event.task, event.stage.partition("/")[0], event.fraction or 0.0)
 
     def _goes_on(self, number: int, stage: str, fraction: float) -> None:
-        words = f"{self._names.get(number, number)}: {STAGES.get(stage, stage)}"
+        words = f"{self._names.get(number, number)}: {title_of(stage)}"
         if self._bars is not None:
             if number not in self._tasks:
                 self._tasks[number] = self._bars.add_task(words, total=1.0)

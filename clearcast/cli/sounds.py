@@ -34,6 +34,7 @@ from clearcast.errors import (
 )
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
+from clearcast.speech.json_file import write_json
 from clearcast.storage.voices import Voice
 from pipelines.recipe import KeptSound, Recipe
 from pipelines.recipes import all_recipes
@@ -49,6 +50,9 @@ _SERVICES = {
     "boost": ("boost",),
     "separate": ("separate",),
     "extract": ("voice_activity", "embed", "diarize", "extract", "boost"),
+    "diarization": ("voice_activity", "embed", "diarize"),
+    "transcription": ("voice_activity", "embed", "transcribe"),
+    "meeting": ("voice_activity", "embed", "diarize", "transcribe"),
 }
 
 # These say nothing about the file: every other file would fail in the same way.
@@ -114,7 +118,7 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
         wanted = recipe.Options.model_validate(texts)
     except ValidationError as error:
         raise OptionInvalid(error.errors(include_url=False)[0]["msg"]) from error
-    worker.require(*_SERVICES[recipe.name])
+    worker.require(*_needed(recipe.name, texts))
 
     def make(source: Source, progress: StageProgress) -> Made:
         bench, outcome = worker.make_sounds(recipe, source.path, wanted, progress)
@@ -125,13 +129,21 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
                 encode_sound(bench.sound_path(name), target, files.format_name)
                 made_by = "; ".join(map(str, result.provenance))
                 made.append((target, {"made by": made_by, **result.score}))
-            elif isinstance(result, Extracted):
+            else:
                 target = _target(source, name, "json", files)
-                target.write_text(write_extracted(result), encoding="utf-8")
+                text = write_extracted(result) if isinstance(result, Extracted) else write_json(result)
+                target.write_text(text, encoding="utf-8")
                 made.append((target, {}))
         return made
 
     return make
+
+
+def _needed(pipeline: str, options: Mapping[str, Any]) -> set[str]:
+    """The services that a job with these options calls."""
+    if pipeline != "chain":
+        return set(_SERVICES[pipeline])
+    return {service for step in options["steps"] for service in _SERVICES[step["pipeline"]]}
 
 
 def _by_server(

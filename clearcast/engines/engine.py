@@ -37,6 +37,7 @@ SERVICES = (
     "separate",
     "denoise",
     "extract",
+    "measure",
 )
 
 Progress = Callable[[float], None]

@@ -17,15 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
+from clearcast.audio.loudness import Loudness
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, Recording
 from clearcast.audio.sound import SoundReader
-from clearcast.engines.boost.contract import BoostOptions, BoostReport, Loudness
+from clearcast.engines.boost.contract import BoostOptions, BoostReport
 from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
 from clearcast.engines.engine import EngineContext, EngineOptions, Progress, ignore_progress
 from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.engines.identify.contract import Candidate, IdentificationEngine, Match
+from clearcast.engines.measure.contract import SoundScore
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
@@ -197,6 +199,16 @@ class FakeExtractor:
         return Extraction(passages, Provenance("extract", "fake", "unchanged"))
 
 
+@dataclass(slots=True)
+class FakeMeter:
+    """Every sound measures the same."""
+
+    async def measure(self, source: Path, progress: Progress = ignore_progress) -> SoundScore:
+        progress(1.0)
+        heard = Loudness(-23.0, 0.0, -3.0, 0)
+        return SoundScore(heard, 20.0, None, Provenance("measure", "fake", "constant"))
+
+
 class FakeIdentifier(IdentificationEngine):
     """The nearest voice by cosine."""
 
@@ -243,6 +255,7 @@ def fake_services(
         denoiser=FakeDenoiser(),
         separator=FakeSeparator(),
         extractor=FakeExtractor(),
+        meter=FakeMeter(),
         identifier=FakeIdentifier(),
     )
 

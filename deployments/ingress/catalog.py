@@ -18,6 +18,7 @@ from clearcast.engines.embed.contract import EmbeddingEngine
 from clearcast.engines.engine import Engine
 from clearcast.engines.extract.contract import ExtractionEngine
 from clearcast.engines.identify.contract import IdentificationEngine
+from clearcast.engines.measure.contract import MeasureEngine
 from clearcast.engines.separate.contract import SeparationEngine
 from clearcast.engines.transcribe.contract import TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
@@ -36,6 +37,7 @@ KINDS: tuple[type[Engine], ...] = (
     BoostEngine,
     SeparationEngine,
     ExtractionEngine,
+    MeasureEngine,
 )
 
 # Names that programs written for OpenAI send; each means "the transcription engine that runs here".

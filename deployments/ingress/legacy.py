@@ -109,7 +109,7 @@ class LegacyJob(BaseModel):
         whole = {
             result.name: result
             for result in view.results
-            if result.number == 0 and not result.is_partial and result.kind in ("sound", "meeting")
+            if result.number == 0 and not result.is_partial and result.kind != "extraction"
         }
         last = whole.get("boosted") or next(iter(whole.values()), None)
         error = next((task.error for task in view.tasks if task.error is not None), None)

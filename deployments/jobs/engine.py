@@ -139,7 +139,7 @@ class JobEngine:
             failed = Ending("failed", as_problem(gone))
             await patiently(lambda: asyncio.to_thread(progress.finish, order, failed))
             return
-        report = ProgressReport(progress, order.key, recipe.weights)
+        report = ProgressReport(progress, order.key, recipe.weights_for(order.options))
         run = TaskRun(self._shop, order, report, _as_step)
         self._running[order.key], self._reports[order.key] = run, report
         try:

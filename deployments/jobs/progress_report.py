@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Mapping
 
 from clearcast.storage.job_progress import JobProgress, TaskKey
+from pipelines.scored import SCORE
 
 DECODE_WEIGHT = 5.0
+SCORE_WEIGHT = 2.0
 LEAST_STEP = 0.005  # less than this is not worth a line in the database
 
 
@@ -17,7 +19,7 @@ class ProgressReport:
     def __init__(self, progress: JobProgress, key: TaskKey, weights: Mapping[str, float]) -> None:
         self._progress = progress
         self._key = key
-        self._weights = {"decode": DECODE_WEIGHT, **weights}
+        self._weights = {"decode": DECODE_WEIGHT, SCORE: SCORE_WEIGHT, **weights}
         self._stage, self._stage_fraction = "decode", 0.0
         self._written: tuple[str, float] | None = None
 

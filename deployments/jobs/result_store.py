@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from clearcast.audio.sound import encode_sound, prepare_sound
+from clearcast.engines.measure.contract import SoundScore
 from clearcast.search.transcripts import TranscriptIndex
 from clearcast.settings import AudioSettings
 from clearcast.speech.extraction import Extracted
@@ -38,9 +39,11 @@ class ResultStore:
         self._progress = progress
         self._index = index
 
-    async def keep(self, order: TaskOrder, name: str, result: Document, is_partial: bool) -> None:
-        """Keep a document under its name, in place of an earlier one."""
-        await asyncio.to_thread(self._keep, order, name, result, is_partial)
+    async def keep(
+        self, order: TaskOrder, name: str, result: Document, score: SoundScore | None, is_partial: bool
+    ) -> None:
+        """Keep a document under its name, in place of an earlier one; `score` is that of the recording."""
+        await asyncio.to_thread(self._keep, order, name, result, score, is_partial)
 
     async def keep_sound(self, order: TaskOrder, sound: KeptSound, path: Path) -> None:
         """Keep the sound in the file `path`, packed as FLAC."""
@@ -56,14 +59,17 @@ class ResultStore:
         await prepare_sound(packed, path, self._limits)
         await asyncio.to_thread(packed.unlink)
 
-    def _keep(self, order: TaskOrder, name: str, result: Document, is_partial: bool) -> None:
+    def _keep(
+        self, order: TaskOrder, name: str, result: Document, score: SoundScore | None, is_partial: bool
+    ) -> None:
         document = _text_of(result).encode()
         key = f"{order.folder}/results/{name}.json"
         self._blobs.put_bytes(key, document)
         file = _file(order, name, key, len(document), hashlib.sha256(document).hexdigest())
-        self._progress.put_result(
-            order, _row(order, name, _kind(result), file, is_partial=is_partial), file
-        )
+        row = _row(order, name, _kind(result), file, is_partial=is_partial)
+        if score is not None:
+            row.facts = {"score": {name: _finite(value) for name, value in score.card().items()}}
+        self._progress.put_result(order, row, file)
         transcript = result.transcript if isinstance(result, Meeting) else result
         if isinstance(transcript, Transcript):
             self._index.put(order.owner_id, order.job_id, order.number, transcript)

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.engine import Progress
+from clearcast.engines.measure.contract import SoundScore
 from clearcast.errors import Cancelled, ClearCastError, NotFound, Overloaded, ServiceTimeout
 from clearcast.search.transcripts import TranscriptIndex
 from clearcast.services import Services
@@ -38,6 +39,7 @@ from deployments.jobs.stage_store import StageStore
 from deployments.jobs.working_copies import Decoded, WorkingCopies
 from pipelines.recipe import KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes import all_recipes
+from pipelines.scored import SCORE, run_scored
 from pipelines.stages import Work
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,9 @@ class TaskRun:
         self._durably = durably
         self._recipe = _recipe(order.pipeline)
         self._stages = StageStore(
-            workshop.blobs, order.folder, {**self._recipe.stage_types, "decode": Decoded}
+            workshop.blobs,
+            order.folder,
+            {**self._recipe.stage_types, "decode": Decoded, SCORE: SoundScore},
         )
         self._copies = WorkingCopies(
             workshop.folder(order),
@@ -158,10 +162,11 @@ class TaskRun:
             duration_s=decoded.duration_s,
             choose_voices=self._choose_voices,
             reference=self._reference,
+            listen=self._copies.listen,
             place=self._place,
         )
-        return await self._recipe.run(
-            self._shop.services, source, options, self._report.listen, self._stage
+        return await run_scored(
+            self._recipe, self._shop.services, source, options, self._report.listen, self._stage
         )
 
     async def _stage(self, name: str, work: Work[T], progress: Progress) -> T:
@@ -203,7 +208,7 @@ class TaskRun:
             await patiently(
                 partial(self._shop.results.fetch_sound, self._order, sound, self._place(sound.name))
             )
-        if "/" not in name and name != "decode":
+        if "/" not in name and name not in ("decode", SCORE):
             await self._keep_partial()
         return cast(T, value)
 
@@ -260,9 +265,11 @@ class TaskRun:
             logger.exception("partial results lost", extra={"job_id": self._order.job_id})
 
     async def _keep(self, results: Mapping[str, RecipeResult], *, is_partial: bool) -> None:
+        score: SoundScore | None = self._stages.finished.get(SCORE)
         for name, result in results.items():
             if not isinstance(result, KeptSound):  # sounds are kept when their stage ends
-                await patiently(partial(self._shop.results.keep, self._order, name, result, is_partial))
+                keep = partial(self._shop.results.keep, self._order, name, result, score, is_partial)
+                await patiently(keep)
 
     def _ending(self, state: State, error: Mapping[str, Any] | None = None) -> Ending:
         decoded = self._stages.finished.get("decode")

@@ -91,6 +91,12 @@ class WorkingCopies:
         await asyncio.to_thread(original.unlink)
         return Clip(copy.resolve().as_uri())
 
+    async def listen(self, sound: Path) -> Clip:
+        """A sound that the job made, mono 16 kHz."""
+        copy = sound.with_suffix(".wav")
+        await prepare(sound, copy, self._limits)
+        return Clip(copy.resolve().as_uri())
+
 
 def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:
     return lambda fraction: progress(done + share * fraction)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, Self
 
@@ -85,12 +84,8 @@ async def boosted(
 
 
 def score_of(report: BoostReport) -> Mapping[str, float | int | str | None]:
-    """The score card of a boost: loudness and peaks before and after, and what was done."""
-    score: dict[str, float | int | str | None] = {}
-    for name, loudness in (("before", report.before), ("after", report.after)):
-        score.update({f"{name}_{key}": value for key, value in asdict(loudness).items()})
+    """What a boost adds to the score card: what was done."""
     return {
-        **score,
         "gain_db": report.gain_db,
         "compression_ratio": report.compression_ratio,
         "deepest_reduction_db": report.deepest_reduction_db,

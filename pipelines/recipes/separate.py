@@ -24,6 +24,8 @@ class SeparateJobOptions(RecipeOptions):
 
 
 class SeparateRecipe(Recipe):
+    """A chain goes on from the first stem that was asked for."""
+
     name = "separate"
     summary = "Music taken apart: vocals, accompaniment, and what else the engine can tell apart."
     Options = SeparateJobOptions
@@ -50,3 +52,6 @@ class SeparateRecipe(Recipe):
 
         stems = await stage("separate", separate, lambda fraction: progress("separate", fraction))
         return {stem.name: stem for stem in stems}
+
+    def output(self, results: Mapping[str, RecipeResult]) -> KeptSound | None:
+        return next(iter(result for result in results.values() if isinstance(result, KeptSound)), None)

@@ -21,7 +21,7 @@ from tests.breaking_proxy import breaking_proxy
 from tests.deployments.ingress.loopback import wav
 from tests.platform_server import Platform
 
-STAGES = {"decode", "diarize", "identify", "transcribe"}
+STAGES = {"decode", "score", "diarize", "identify", "transcribe"}
 
 
 @pytest.fixture

@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ray import serve
 
 from clearcast.audio.recording import Clip, Recording
 from clearcast.audio.sandbox import Prepared
+from clearcast.audio.sound import SoundReader
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import LanguageUnsupported, NotFound, Overloaded, ServiceTimeout
@@ -25,9 +27,12 @@ from clearcast.storage.voices import Voice
 from deployments.app import wire
 from deployments.handles import Caller, ServedTranscriber
 from deployments.handles import served as served_over
+from pipelines.alone import Bench
 from pipelines.enrol import run_enrolment
 from pipelines.identify import solo_turns
 from pipelines.meeting import MeetingOptions, run_meeting
+from pipelines.recipe import KeptSound
+from pipelines.recipes import all_recipes
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -43,7 +48,7 @@ def app(ray_cluster: None, serve_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def served(app: str, serve_settings: Settings) -> Services:
-    names = ("diarizer", "embedder", "transcriber", "booster", "denoiser", "separator")
+    names = ("diarizer", "embedder", "transcriber", "booster", "denoiser", "separator", "extractor")
     return served_over(serve_settings, {name: serve.get_deployment_handle(name, app) for name in names})
 
 
@@ -110,6 +115,30 @@ async def test_killing_a_model_in_mid_meeting_ends_in_a_correct_result(
         local_services(serve_settings), clip_of(long_recording), duration_s, (), options
     )
     assert meeting == expected
+
+
+async def test_served_sounds_are_those_made_in_one_process(
+    served: Services, serve_settings: Settings, conversation: Prepared, tmp_path: Path
+) -> None:
+    recipe = all_recipes()["chain"]
+    extract = {"pipeline": "extract", "options": {"everyone": True}}
+    steps = [{"pipeline": "enhance"}, {"pipeline": "boost"}, extract]
+    wanted = recipe.Options.model_validate({"steps": steps})
+    made = []
+    for name, services in (("served", served), ("local", local_services(serve_settings))):
+        folder = tmp_path / name
+        folder.mkdir()
+        bench = Bench(services, serve_settings.audio, folder)
+        outcome = await bench.run(recipe, conversation.path, wanted)
+        with SoundReader.open(bench.sound_path("3-speaker-2")) as sound:
+            made.append((outcome.results, sound.read()))
+    (found, found_samples), (expected, expected_samples) = made
+    assert list(found) == list(expected)
+    for name, sound in expected.items():
+        if isinstance(sound, KeptSound):
+            assert found[name].provenance == sound.provenance
+            assert found[name].score == pytest.approx(sound.score, abs=1e-3)
+    np.testing.assert_allclose(found_samples, expected_samples, atol=1e-5)
 
 
 async def test_progress_moves_forward_from_every_stage(

@@ -128,7 +128,10 @@ def source_in(folder: Path, reference_s: float = 5.0) -> Source:
     async def no_voices(_names: object) -> tuple[Voice, ...]:
         return ()
 
-    return Source(CLIP, path, 10.0, no_voices, reference, lambda name: folder / f"{name}.rf64")
+    async def listen(_sound: Path) -> Clip:
+        raise AssertionError("only chains listen")
+
+    return Source(CLIP, path, 10.0, no_voices, reference, listen, lambda name: folder / f"{name}.rf64")
 
 
 async def test_a_job_gives_the_sound_and_its_timeline(two_speakers: Services, tmp_path: Path) -> None:

@@ -193,9 +193,7 @@ def test_the_engines_language_is_only_text(index: TranscriptIndex, query: str) -
         assert "no word" in error.message
 
 
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=80) | st.text(alphabet='ab"*()-:^ ‌«»می', max_size=30))
 def test_no_query_breaks_the_engine(index: TranscriptIndex, query: str) -> None:
     try:
@@ -204,9 +202,7 @@ def test_no_query_breaks_the_engine(index: TranscriptIndex, query: str) -> None:
         return
 
 
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(alphabet="ابپتکگیيكمنوها‌  aBé۱٢3'-_/.:@%&<>|!*\"", min_size=1, max_size=40),
     st.sampled_from(["{}", "«{}»"]),

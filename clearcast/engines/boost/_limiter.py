@@ -19,8 +19,8 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.true_peak import REACH_SAMPLES, PeakFinder
 from clearcast.engines.boost._compressor import Compression
-from clearcast.engines.boost._true_peak import REACH_SAMPLES, PeakFinder
 
 STEPS_PER_S = 1000
 # The points between samples are seen by an eight-fold grid (0.17 dB at the very top of the band), and the

@@ -13,8 +13,8 @@ import math
 import numpy as np
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import HOPS_PER_S, MOMENTARY_HOPS, HopPower, lufs
 from clearcast.engines.boost._limiter import Dynamics
-from clearcast.engines.boost._loudness import HOPS_PER_S, MOMENTARY_HOPS, HopPower, lufs
 from clearcast.engines.boost.contract import CEILING_DBTP, FACTORS, BoostOptions, BoostStream
 
 _QUIETEST_LUFS = -60.0  # below it nobody talks

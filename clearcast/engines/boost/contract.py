@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import Loudness
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.engine import Engine, Progress, ignore_progress
 from clearcast.errors import OptionInvalid
@@ -53,23 +54,6 @@ class BoostOptions:
         if self.mode is not None:
             return None
         return DEFAULT_TARGET_LUFS if self.target_lufs is None else self.target_lufs
-
-
-@dataclass(frozen=True, slots=True)
-class Loudness:
-    """What a sound measures by EBU R 128.
-
-    Attributes:
-        integrated_lufs: None where nothing is above the absolute gate of −70 LUFS.
-        loudness_range_lu: how far apart quiet and loud passages are; 0 for less than 3 s.
-        true_peak_dbtp: between the samples, by oversampling; None where every sample is zero.
-        clipped_samples: samples at or beyond the ends of the 16-bit range.
-    """
-
-    integrated_lufs: float | None
-    loudness_range_lu: float
-    true_peak_dbtp: float | None
-    clipped_samples: int
 
 
 @dataclass(frozen=True, slots=True)

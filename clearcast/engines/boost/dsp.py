@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import Loudness, LoudnessMeter
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.boost._compressor import Compression, compression_for
 from clearcast.engines.boost._limiter import MARGIN_DB, Dynamics
-from clearcast.engines.boost._loudness import LoudnessMeter
 from clearcast.engines.boost._stream import LiveBoost
 from clearcast.engines.boost.contract import (
     CEILING_DBTP,
@@ -29,7 +29,6 @@ from clearcast.engines.boost.contract import (
     BoostOptions,
     BoostReport,
     BoostStream,
-    Loudness,
     Warning_,
 )
 from clearcast.engines.engine import Progress

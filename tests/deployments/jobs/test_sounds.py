@@ -74,6 +74,11 @@ async def test_a_failed_boost_leaves_no_result(house: House, running: Running) -
         ("separate", {}, {"vocals", "accompaniment"}),
         ("separate", {"stems": ["drums"]}, {"drums"}),
         ("extract", {"reference_file_id": f"file_{ANNA}"}, {"extracted", "timeline"}),
+        (
+            "chain",
+            {"steps": [{"pipeline": "enhance"}, {"pipeline": "boost"}, {"pipeline": "meeting"}]},
+            {"1-denoised", "2-boosted", "3-meeting"},
+        ),
         ("extract", {"everyone": True, "mode": "2x"}, {"speaker-1", "speaker-1-boosted", "timeline"}),
     ],
 )
@@ -86,5 +91,5 @@ async def test_each_sound_that_is_made_is_a_result(
         view = await house.ended(job_id)
     assert view.job.state == "succeeded", view.tasks[0].error
     assert {result.name for result in view.results} == names
-    kinds = {result.kind for result in view.results if result.name != "timeline"}
+    kinds = {result.kind for result in view.results if result.name not in ("timeline", "3-meeting")}
     assert kinds == {"sound"}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import LoudnessMeter
 from clearcast.audio.sound import SoundReader, SoundWriter, prepare_sound_sync
-from clearcast.engines.boost._loudness import LoudnessMeter
 from clearcast.engines.boost.contract import BoostEngine, BoostOptions, BoostReport
 from clearcast.engines.engine import Progress, engine_names, ignore_progress
 from clearcast.errors import Cancelled, OptionInvalid
@@ -69,7 +69,7 @@ def loudness(samples: FloatSamples, rate_hz: int = RATE_HZ) -> float:
     return found
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     target_lufs=st.sampled_from([-14.0, -16.0, -23.0, -30.5]),
     level=st.floats(0.002, 0.5),
@@ -187,7 +187,7 @@ def test_live_sound_comes_out_exactly_the_stated_delay_later(booster: BoostEngin
     np.testing.assert_allclose(found[delay:], 3.0 * samples, rtol=1e-5)
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(block=st.integers(20, 5000))
 def test_the_size_of_live_blocks_changes_nothing(booster: BoostEngine, block: int) -> None:
     samples = talk(3.0, level=0.2, channels=2)

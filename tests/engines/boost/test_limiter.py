@@ -48,7 +48,7 @@ def wild(kind: str, rng: np.random.Generator, count: int) -> FloatSamples:
     return waves[kind].astype(np.float32)[:, np.newaxis]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     kind=st.sampled_from(["noise", "signs", "quarter of the rate", "bursts", "clicks", "high", "bass"]),
     seed=st.integers(0, 1000),
@@ -67,7 +67,7 @@ def test_no_true_peak_is_above_the_ceiling(
         assert true_peak_db(found) <= CEILING_DB
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(block=st.integers(1, 4000), compressed=st.booleans())
 def test_the_size_of_blocks_changes_nothing(block: int, compressed: bool) -> None:
     rng = np.random.default_rng(3)
@@ -111,7 +111,7 @@ def test_the_output_is_never_farther_behind_than_stated() -> None:
             assert taken - given_out <= dynamics.delay_samples
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     wanted=st.lists(st.floats(-40.0, 0.0), min_size=20, max_size=80),
     is_open=st.lists(st.booleans(), min_size=80, max_size=80),

@@ -39,7 +39,7 @@ def test_rate_channels_and_length_stay_and_the_delay_is_as_stated(
     assert np.isfinite(result).all()
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sizes=st.lists(st.integers(1, 9000), min_size=1, max_size=5), length=st.integers(0, 20_000))
 def test_the_size_of_the_pieces_never_changes_the_result(
     engine: DenoiseEngine, cleaned: Cleaned, sizes: Sequence[int], length: int

@@ -64,7 +64,7 @@ def test_what_stands_in_the_middle_is_found(separate: Any, centre: SeparationEng
     assert report.provenance.quality == "experimental"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(block=st.integers(1, 20_000), count=st.integers(1, 20_000))
 def test_the_size_of_blocks_changes_nothing(block: int, count: int) -> None:
     mix = scene()[0][:count]

@@ -1,19 +1,20 @@
 """Loudness as people hear it: ITU-R BS.1770-5 and EBU R 128 (Tech 3341, Tech 3342), of a stream of blocks.
 
 What lives here: K-weighting, gating, loudness range, true peak, all in memory that does not grow: gated
-blocks are kept as a histogram of 0.01 LU. What does not: what is done about it (`dsp`).
+blocks are kept as a histogram of 0.01 LU. What does not: what is done about it
+(`engines/boost`).
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from clearcast.audio.chunk import FloatSamples
-from clearcast.engines.boost._true_peak import PeakFinder
-from clearcast.engines.boost.contract import Loudness
+from clearcast.audio.true_peak import PeakFinder
 
 ABSOLUTE_GATE_LUFS = -70.0  # BS.1770-5 Annex 1
 HOPS_PER_S = 10  # blocks of 400 ms overlap by three quarters
@@ -38,6 +39,23 @@ _CHANNEL_WEIGHTS = {
     7: (1.0, 1.0, 1.0, 0.0, 1.0, 1.41, 1.41),
     8: (1.0, 1.0, 1.0, 0.0, 1.0, 1.0, 1.41, 1.41),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """What a sound measures by EBU R 128.
+
+    Attributes:
+        integrated_lufs: None where nothing is above the absolute gate of −70 LUFS.
+        loudness_range_lu: how far apart quiet and loud passages are; 0 for less than 3 s.
+        true_peak_dbtp: between the samples, by oversampling; None where every sample is zero.
+        clipped_samples: samples at or beyond the ends of the 16-bit range.
+    """
+
+    integrated_lufs: float | None
+    loudness_range_lu: float
+    true_peak_dbtp: float | None
+    clipped_samples: int
 
 
 class HopPower:

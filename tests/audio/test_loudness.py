@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clearcast.audio.chunk import FloatSamples
+from clearcast.audio.loudness import Loudness, LoudnessMeter, k_weighting
 from clearcast.audio.sound import SoundReader, prepare_sound_sync
-from clearcast.engines.boost._loudness import LoudnessMeter, k_weighting
-from clearcast.engines.boost.contract import Loudness
 from clearcast.settings import load_settings
 
 RATE_HZ = 48_000
@@ -116,7 +115,7 @@ def test_loudness_of_real_speech_is_that_of_another_meter(shared_audio: Path, tm
         assert measured(samples, rate_hz).integrated_lufs == pytest.approx(other, abs=0.05)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(block=st.integers(1, 60_000), rate_hz=st.sampled_from([8_000, 11_025, 44_100]))
 def test_the_size_of_blocks_changes_nothing(block: int, rate_hz: int) -> None:
     rng = np.random.default_rng(0)
