@@ -1,4 +1,5 @@
-"""Live rooms: this package holds the media path, signalling and recording once they land.
+"""Live rooms: the media path from a broadcaster's packets to every listener's, mixing and recording.
 
-What does not live here: the models, and anything that serves files. It may import `clearcast` only.
+What lives here: the path as a library, over peer connections that somebody else negotiated. What does not:
+signalling, the models, and anything that serves files. It may import `clearcast` only.
 """

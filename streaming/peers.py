@@ -1,0 +1,47 @@
+"""Peer connections as the live rooms want them.
+
+What lives here: ICE servers and consent, and answering an offer. What does not: where offers come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import aioice.ice
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+
+from clearcast.errors import ClearCastError
+from streaming.sdp import OpusWishes, with_opus_wishes, without_mdns_candidates
+
+# A peer that is gone is noticed when so many checks (RFC 7675) failed in a row. Each takes the interval, ±
+# 20 %, and the half second that an answer may take: 5.84 s at most. Fewer checks further apart would notice
+# as soon, but end connections that merely lose packets: at 5 % loss each way, four in a row fail once in
+# three hours.
+CONSENT_FAILURES = 4
+CONSENT_INTERVAL_S = 0.8
+
+
+def notice_vanished_peers() -> None:
+    """Have aioice notice within 6 s, not 30, in this whole process. Raises ClearCastError if it cannot."""
+    module = vars(aioice.ice)
+    for name, value in {
+        "CONSENT_FAILURES": CONSENT_FAILURES,
+        "CONSENT_INTERVAL": CONSENT_INTERVAL_S,
+    }.items():
+        if not isinstance(module.get(name), int | float):
+            raise ClearCastError(f"This version of aioice has no {name}.")
+        setattr(aioice.ice, name, value)
+
+
+def new_peer(ice_servers: Sequence[RTCIceServer] = ()) -> RTCPeerConnection:
+    """A connection with these STUN and TURN servers and no others: aiortc's default asks a stranger's."""
+    notice_vanished_peers()
+    return RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
+
+
+async def answer(peer: RTCPeerConnection, offer_sdp: str, wishes: OpusWishes = OpusWishes()) -> str:
+    """Our answer to an offer; tracks must have been added before. Raises ValueError for another text."""
+    description = RTCSessionDescription(without_mdns_candidates(offer_sdp), "offer")
+    await peer.setRemoteDescription(description)
+    await peer.setLocalDescription()
+    return with_opus_wishes(peer.localDescription.sdp, wishes)

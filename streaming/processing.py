@@ -1,0 +1,221 @@
+"""What may be done to a broadcaster's sound on its way, switched on and off while it runs.
+
+What lives here: the `FrameProcessor` Protocol, its implementation over the denoise service's streams, and
+the stage that fades between processed and untouched sound. What does not: any model
+(`clearcast.engines.denoise`).
+
+A stage's delay never changes: untouched sound waits as long as processed sound takes. So switching moves
+nothing in time, and both can be added during the fade.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
+from streaming.frames import Frame
+from streaming.opus import SAMPLE_RATE_HZ, Sound
+
+logger = logging.getLogger(__name__)
+
+# A model that was just switched on hears so much before it is heard: its running means settle.
+_WARM_UP_S = 0.2
+# So long a processor may take for one frame before it is given up.
+_PATIENCE_S = 1.0
+
+
+class FrameProcessor(Protocol):
+    """Sound in, as much sound out, late by a fixed number of samples.
+
+    Attributes:
+        delay_samples: once n samples went in, at least n − delay_samples have come out.
+    """
+
+    delay_samples: int
+
+    async def process(self, samples: Sound) -> Sound:
+        """float32 (n, channels) in; what is ready out, sample k of all outputs belonging to sample k of all
+        inputs. Called for one frame after another, never at once."""
+
+    async def close(self) -> None:
+        """Give everything back."""
+
+
+class DenoiseProcessor:
+    """A stream of a denoising engine, run in a thread, with state of its own.
+
+    The engines let go of the interpreter's lock while they work (RNNoise by ctypes, DeepFilterNet2 by ONNX
+    Runtime), so that a few rooms share one thread well.
+    """
+
+    def __init__(
+        self,
+        engine: DenoiseEngine,
+        channels: int,
+        executor: Executor,
+        options: DenoiseOptions = DenoiseOptions(),
+    ) -> None:
+        """The engine should be loaded already, or this loads it. Raises OptionInvalid, ModelMissing."""
+        self._stream = engine.open_stream(SAMPLE_RATE_HZ, channels, options)
+        self._executor = executor
+        self.delay_samples = self._stream.delay_samples
+
+    async def process(self, samples: Sound) -> Sound:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._stream.push, samples)
+
+    async def close(self) -> None:
+        # Behind whatever the thread still works on for this stream.
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._stream.close)
+
+
+def denoise_threads(count: int = 1) -> ThreadPoolExecutor:
+    """Threads that rooms share for denoising: as many as there are cores to spare."""
+    return ThreadPoolExecutor(count, thread_name_prefix="live-denoise")
+
+
+class ProcessingStage:
+    """Frames through a processor that is opened when it is switched on and closed when it is switched off.
+
+    Attributes:
+        delay_samples: of whatever comes out, processed or not; a multiple of the frame.
+        failed: True once the processor raised or stalled: sound passes untouched until it is switched on
+        anew.
+    """
+
+    def __init__(
+        self, open_processor: Callable[[], FrameProcessor], delay_samples: int, frame_samples: int
+    ) -> None:
+        """`delay_samples` is that of the processors that will be opened."""
+        self._open = open_processor
+        self._frame_samples = frame_samples
+        self._delay_frames = -(-delay_samples // frame_samples)
+        self.delay_samples = self._delay_frames * frame_samples
+        self.failed = False
+        self._on = False
+        self._running: _Running | None = None
+        self._stuck: list[FrameProcessor] = []
+        self._waiting: deque[Frame | None] = deque()  # None for silence of our own, dropped at the end
+        self._end: int | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether processed sound is asked for."""
+        return self._on
+
+    def switch(self, on: bool) -> None:
+        """Heard once the model has warmed up, or at once for off; faded over one frame."""
+        self._on = on
+        self.failed = False
+
+    async def push(self, frame: Frame) -> list[Frame]:
+        """One frame of `frame_samples` in; one out, `delay_samples` late, and more where time jumped.
+
+        The processor's faults do not come through: see `failed`.
+        """
+        out: list[Frame] = []
+        if self._end is not None and frame.position != self._end:
+            out += await self.flush()
+        self._end = frame.position + len(frame.samples)
+        return out + await self._step(frame, frame.samples)
+
+    async def flush(self) -> list[Frame]:
+        """What still waits, pushed out by silence that is dropped when it comes out itself."""
+        out: list[Frame] = []
+        while (last := next((frame for frame in self._waiting if frame is not None), None)) is not None:
+            out += await self._step(None, np.zeros_like(last.samples))
+        return out
+
+    async def close(self) -> None:
+        """Give the processors back; one that is stuck is waited for no longer than it was in a frame."""
+        processors = [*self._stuck, *([] if self._running is None else [self._running.processor])]
+        self._running, self._stuck = None, []
+        for processor in processors:
+            await self._give_back(processor)
+
+    async def _give_back(self, processor: FrameProcessor) -> None:
+        try:
+            await asyncio.wait_for(processor.close(), _PATIENCE_S)
+        except Exception:
+            logger.exception("a processor of live sound could not be closed")
+
+    async def _step(self, frame: Frame | None, samples: Sound) -> list[Frame]:
+        if self._on and self._running is None and not self.failed:
+            self._start()
+        self._waiting.append(frame)
+        if self._running is not None:
+            await self._process(self._running, samples)
+        if len(self._waiting) <= self._delay_frames:
+            return []
+        oldest = self._waiting.popleft()
+        mixed = await self._mixed(oldest)
+        return [] if mixed is None else [mixed]
+
+    def _start(self) -> None:
+        try:
+            self._running = _Running(self._open(), frames_before=len(self._waiting))
+        except Exception:
+            logger.exception("a processor of live sound could not be opened")
+            self.failed = True
+
+    async def _process(self, running: _Running, samples: Sound) -> None:
+        try:
+            running.put(await asyncio.wait_for(running.processor.process(samples), _PATIENCE_S))
+        except Exception:  # whatever a model does, the show goes on
+            logger.exception("a processor of live sound failed")
+            self.failed = True
+            self._stuck.append(running.processor)
+            self._running = None
+
+    async def _mixed(self, frame: Frame | None) -> Frame | None:
+        """The frame that leaves, with as much processed sound as is asked for."""
+        if self._running is None:
+            return frame
+        mixed = self._running.mix(frame, self._frame_samples, on=self._on)
+        if not self._on and self._running.share == 0:
+            processor, self._running = self._running.processor, None
+            await self._give_back(processor)
+        return mixed
+
+
+class _Running:
+    """A processor at work: its output, and how much of it is heard.
+
+    Attributes:
+        share: of processed sound in what came out last, 0 or 1.
+    """
+
+    def __init__(self, processor: FrameProcessor, frames_before: int) -> None:
+        self.processor = processor
+        self.share = 0.0
+        self._frames_before = frames_before  # that leave before the first one it has heard
+        self._to_warm_up_samples = round(_WARM_UP_S * SAMPLE_RATE_HZ)
+        self._parts: list[Sound] = []
+
+    def put(self, processed: Sound) -> None:
+        if len(processed):
+            self._parts.append(processed)
+
+    def mix(self, frame: Frame | None, count: int, *, on: bool) -> Frame | None:
+        if self._frames_before:
+            self._frames_before -= 1
+            return frame
+        joined = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
+        processed, rest = joined[:count], joined[count:]
+        self._parts = [rest] if len(rest) else []
+        self._to_warm_up_samples -= count
+        target = 1.0 if on and self._to_warm_up_samples <= 0 else 0.0
+        before, self.share = self.share, target
+        if frame is None or before == target == 0:
+            return frame
+        if before == target == 1:
+            return Frame(frame.position, processed, frame.concealed)
+        ramp = np.linspace(before, target, count, dtype=np.float32)[:, np.newaxis]
+        return Frame(frame.position, frame.samples * (1 - ramp) + processed * ramp, frame.concealed)
