@@ -74,7 +74,9 @@ def _tuned_media(section: str, wishes: OpusWishes) -> str:
 def _parameters(section: str, payload_type: str) -> dict[str, str]:
     match = re.search(rf"(?m)^a=fmtp:{payload_type} (.*?)\r?$", section)
     parts = match[1].split(";") if match else []
-    return {name.strip(): value for part in parts if part.strip() for name, _, value in [part.partition("=")]}
+    return {
+        name.strip(): value for part in parts if part.strip() for name, _, value in [part.partition("=")]
+    }
 
 
 def without_mdns_candidates(sdp: str) -> str:
