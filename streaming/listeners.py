@@ -11,7 +11,7 @@ import fractions
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -20,7 +20,7 @@ from av.packet import Packet
 from streaming.frames import Frame, Framer
 from streaming.opus import SAMPLE_RATE_HZ, Encoder, EncoderOptions, says_nothing
 
-AnyPacket = Packet[Any]
+AnyPacket: TypeAlias = "Packet[Any]"  # generic for type checkers only
 
 TIME_BASE = fractions.Fraction(1, SAMPLE_RATE_HZ)
 

@@ -1,0 +1,1 @@
+"""Peers that speak and listen by machine, for tests and measurements of live rooms."""
