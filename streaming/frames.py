@@ -85,7 +85,8 @@ class OpusReceiver:
     def _place(self, packet: AudioPacket) -> int:
         """Position of the packet's first sample. A new count goes on where the wall clock has got to."""
         position = packet.timestamp - self._origin
-        elapsed_s = packet.arrived_s - (self._last_arrived_s or packet.arrived_s)
+        last_s = packet.arrived_s if self._last_arrived_s is None else self._last_arrived_s
+        elapsed_s = packet.arrived_s - last_s
         if packet.restarted or position - self._end > (elapsed_s + _LONGEST_JUMP_SLACK_S) * SAMPLE_RATE_HZ:
             away = max(0, round(elapsed_s * SAMPLE_RATE_HZ) - self._last_samples)
             position = self._end + away // self._last_samples * self._last_samples
@@ -127,14 +128,13 @@ class Framer:
         self._count = 0
 
     def push(self, frame: Frame) -> list[Frame]:
-        """Those that became whole. Where time jumps, a frame begun is filled up with silence."""
+        """Those that became whole. Where time jumps within one of them, silence fills it up."""
         out = []
-        if self._parts and frame.position != self._parts[0].position + self._count:
-            silence = np.zeros((self._size - self._count, frame.samples.shape[1]), np.float32)
-            out += self._add(Frame(self._parts[0].position + self._count, silence))
-        overlap = out[-1].position + self._size - frame.position if out else 0
-        if overlap > 0:  # the silence reached into this frame
-            frame = Frame(frame.position + overlap, frame.samples[overlap:], frame.concealed)
+        if self._parts:
+            end = self._parts[0].position + self._count
+            missing = min(frame.position - end, self._size - self._count)
+            if missing > 0:
+                out += self._add(Frame(end, np.zeros((missing, frame.samples.shape[1]), np.float32)))
         return out + self._add(frame)
 
     def _add(self, frame: Frame) -> list[Frame]:

@@ -111,8 +111,8 @@ class PacketOrder:
         """What is out at once because it, or what it waits for, has waited long enough."""
         ready: list[AudioPacket] = []
         while self._waiting:
-            oldest_s = min(waiting.arrived_s for waiting in self._waiting.values())
-            if len(self._waiting) < self._packets and now_s - oldest_s < self._wait_s:
+            expires_s = self.expires_s
+            if len(self._waiting) < self._packets and expires_s is not None and now_s < expires_s:
                 break
             ready += self._release(skip=True)
         return ready
