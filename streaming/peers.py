@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import aioice.ice
-from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from aiortc import (
+    InvalidAccessError,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
 
-from clearcast.errors import ClearCastError
+from clearcast.errors import ClearCastError, RequestMalformed
 from streaming.sdp import OpusWishes, with_opus_wishes, without_mdns_candidates
 
 # A peer that is gone is noticed when so many checks (RFC 7675) failed in a row. Each takes the interval, ±
@@ -40,8 +46,13 @@ def new_peer(ice_servers: Sequence[RTCIceServer] = ()) -> RTCPeerConnection:
 
 
 async def answer(peer: RTCPeerConnection, offer_sdp: str, wishes: OpusWishes = OpusWishes()) -> str:
-    """Our answer to an offer; tracks must have been added before. Raises ValueError for another text."""
-    description = RTCSessionDescription(without_mdns_candidates(offer_sdp), "offer")
-    await peer.setRemoteDescription(description)
-    await peer.setLocalDescription()
+    """Our answer to an offer; tracks must have been added before. Raises RequestMalformed."""
+    if not any(line.startswith("m=audio ") for line in offer_sdp.splitlines()):
+        raise RequestMalformed("The offer has no sound in it.")
+    try:
+        description = RTCSessionDescription(without_mdns_candidates(offer_sdp), "offer")
+        await peer.setRemoteDescription(description)
+        await peer.setLocalDescription()
+    except (ValueError, LookupError, AssertionError, InvalidAccessError) as error:
+        raise RequestMalformed("The offer is no session description that can be answered.") from error
     return with_opus_wishes(peer.localDescription.sdp, wishes)

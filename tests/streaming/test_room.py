@@ -1,18 +1,37 @@
-"""Real peers on this machine: what is said is heard, soon, and by all."""
+"""Real peers on this machine: what is said is heard, soon, by all, whatever happens on the way."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from pathlib import Path
 
 import numpy as np
+import psutil
+import pytest
+import soundfile
 
+from clearcast.errors import Conflict, NotFound
+from streaming.frames import Frame
+from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions, Sound
+from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.room import Denoising, Room
-from streaming.testing.chirps import chirps, delays_ms
-from streaming.testing.peers import Ear, Mouth, listen, speak
+from streaming.testing.chirps import chirps, delays_ms, onsets
+from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
 
 
-async def _delays_ms(room: Room, seconds: float) -> list[float]:
-    mouth, ear = Mouth(chirps(1.0)), Ear()
+def tone(hertz: float) -> Sound:
+    at = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    return (0.3 * np.sin(2 * np.pi * hertz * at)).astype(np.float32)[:, np.newaxis]
+
+
+def strength(sound: np.ndarray, hertz: float) -> float:
+    at = np.arange(len(sound)) / SAMPLE_RATE_HZ
+    return float(2 * abs(np.mean(sound * np.exp(-2j * np.pi * hertz * at))))
+
+
+async def delays_of(room: Room, seconds: float, options: EncoderOptions = EncoderOptions()) -> list[float]:
+    mouth, ear = Mouth(chirps(1.0), options), Ear()
     listener = await listen(room, ear)
     speaker = await speak(room, "anna", mouth)
     await asyncio.sleep(seconds)
@@ -22,16 +41,207 @@ async def _delays_ms(room: Room, seconds: float) -> list[float]:
 
 
 async def test_what_is_said_is_heard_within_a_blink(room: Room) -> None:
-    delays = await _delays_ms(room, 3.0)
+    delays = await delays_of(room, 3.0)
     print(f"mouth to ear: p50 {np.median(delays):.1f} ms, p95 {np.percentile(delays, 95):.1f} ms")
     assert len(delays) >= 8
-    assert np.percentile(delays, 95) < 80
+    assert np.percentile(delays, 95) < 100
 
 
-async def test_denoising_costs_one_frame(denoising: Denoising) -> None:
-    room = Room(denoising=denoising)
-    delays = await _delays_ms(room, 3.0)
+async def test_short_frames_are_heard_sooner() -> None:
+    options = EncoderOptions(frame_ms=10, application="low_delay", expected_loss_percent=0)
+    room = Room(options)
+    delays = await delays_of(room, 2.0, options)
     await room.close()
-    print(f"mouth to ear with RNNoise's delay: p95 {np.percentile(delays, 95):.1f} ms")
-    assert len(delays) >= 8
-    assert np.percentile(delays, 95) < 110
+    print(f"mouth to ear, low delay: p50 {np.median(delays):.1f} ms")
+    assert len(delays) >= 5
+    assert np.median(delays) < 60
+
+
+async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance, lost = random.Random(7), 0
+    add = PacketTap.add
+
+    def lossy(tap: PacketTap, packet: AudioPacket) -> tuple[bool, None]:
+        nonlocal lost
+        voice = room.voices.get("anna")
+        if voice is not None and tap is voice._tap and chance.random() < 0.05:
+            lost += 1
+            return False, None
+        return add(tap, packet)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(PacketTap, "add", lossy)
+    mouth, ear = Mouth(chirps(1.0)), Ear()
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", mouth)
+    await asyncio.sleep(7.0)
+    counts = room.voice("anna").counts
+    await speaker.close()
+    await listener.close()
+    delays = delays_ms(mouth.chirp_times_s(), ear.chirp_times_s())
+    early, late = np.median(delays[: len(delays) // 3]), np.median(delays[-len(delays) // 3 :])
+    print(
+        f"{lost} of {lost + counts.received} lost; p95 {np.percentile(delays, 95):.1f} ms; {early:.1f} → {late:.1f}"
+    )
+    assert lost >= 5
+    delivered = counts.received + counts.concealed
+    assert delivered >= 0.99 * (counts.received + counts.lost)
+    # What reached the listener has no hole either.
+    stamps = [packet.timestamp for packet in ear.packets]
+    assert len(stamps) >= 0.99 * ((stamps[-1] - stamps[0]) / 960 + 1)
+    assert late < early + 15
+    assert np.percentile(delays, 95) < 120
+
+
+async def test_denoising_is_switched_while_somebody_speaks(denoising: Denoising) -> None:
+    room = Room(denoising=denoising)
+    ear = Ear()
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", Mouth(tone(440)))
+    for on in (True, False, True):
+        await asyncio.sleep(0.6)
+        room.switch_denoise("anna", on)
+    await asyncio.sleep(0.6)
+    voice = room.voice("anna")
+    assert voice.stage is not None
+    assert voice.stage.on
+    assert not voice.stage.failed
+    assert voice.overrun_frames == 0
+    await speaker.close()
+    await listener.close()
+    await room.close()
+    stamps = np.array([packet.timestamp for packet in ear.packets])
+    assert len(stamps) > 80
+    assert np.diff(stamps).max() <= 960  # nothing is missing, not even one frame
+    sound = ear.heard()[9600:]
+    assert np.abs(np.diff(sound)).max() < 1.5 * 2 * np.pi * 440 / SAMPLE_RATE_HZ * 0.35
+
+
+async def test_a_room_without_denoising_says_so(room: Room) -> None:
+    speaker = await speak(room, "anna", Mouth(tone(440)))
+    with pytest.raises(Conflict):
+        room.switch_denoise("anna", True)
+    with pytest.raises(NotFound):
+        room.switch_denoise("ben", True)
+    with pytest.raises(Conflict):
+        room.add_broadcaster("anna", speaker.inside)
+    await speaker.close()
+
+
+async def test_a_listener_that_does_not_read_holds_nobody_up(room: Room) -> None:
+    ear = Ear()
+    idle = room.programme.new_track()
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", Mouth(tone(440)))
+    await asyncio.sleep(1.5)
+    newest = ear.packets[-1].timestamp - ear.packets[0].timestamp
+    first = await idle.recv()
+    assert idle.dropped > 40
+    assert len(ear.packets) > 40
+    assert newest >= (len(ear.packets) - 2) * 960
+    assert first.pts is not None
+    assert first.pts / SAMPLE_RATE_HZ > 1.2  # the present, not what was said at first
+    idle.stop()
+    await listener.close()
+    await asyncio.sleep(0)
+    assert room.programme.listeners == 0
+    await speaker.close()
+
+
+async def test_two_voices_are_mixed_and_nobody_needs_to_hear_himself(room: Room) -> None:
+    everybody, others = Ear(), Ear()
+    listeners = [await listen(room, everybody), await listen(room, others, without="anna")]
+    speakers = [await speak(room, "anna", Mouth(tone(500))), await speak(room, "ben", Mouth(tone(1500)))]
+    await asyncio.sleep(1.5)
+    last = everybody.heard()[-SAMPLE_RATE_HZ // 2 :]
+    assert min(strength(last, 500), strength(last, 1500)) > 0.15
+    heard = others.heard()[-SAMPLE_RATE_HZ // 2 :]
+    assert strength(heard, 1500) > 0.15
+    assert strength(heard, 500) < 0.02
+    await room.remove_broadcaster("ben")
+    await asyncio.sleep(0.8)
+    last = everybody.heard()[-SAMPLE_RATE_HZ // 4 :]
+    assert strength(last, 500) > 0.15
+    assert strength(last, 1500) < 0.02
+    for guest in speakers + listeners:
+        await guest.close()
+
+
+async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, tmp_path: Path) -> None:
+    room = Room(denoising=denoising)
+    raw: list[Frame] = []
+    speaker = await speak(room, "anna", Mouth(chirps(1.0)))
+    room.start_recording(tmp_path)
+    stop = room.add_raw_listener("anna", raw.append)
+    await asyncio.sleep(1.0)
+    stop()
+    count = len(raw)
+    await speaker.close()
+    await asyncio.sleep(0.5)
+    again = Guest()
+    again.outside.addTrack(Mouth(chirps(1.0)))
+    room.resume_broadcaster("anna", again.inside)
+    await again.negotiate()
+    await asyncio.sleep(1.0)
+    paths = await room.stop_recording()
+    assert 30 < len(raw) == count < 60
+    await again.close()
+    await room.close()
+    assert sorted(path.name for path in paths) == ["cleaned-anna.opus", "mix.opus", "original-anna.opus"]
+    for path in paths:
+        sound, _ = soundfile.read(path, dtype="float32")
+        assert 2.4 < len(sound) / SAMPLE_RATE_HZ < 4.5, path
+        found = np.diff(onsets(sound))
+        assert found.max() > 0.45 * SAMPLE_RATE_HZ, path  # the pause is as long as it was
+
+
+async def test_who_vanishes_is_noticed_within_six_seconds(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speaker = await speak(room, "anna", Mouth(tone(440)))
+    states = []
+    gone = asyncio.Event()
+
+    def look() -> None:
+        states.append(speaker.inside.connectionState)
+        if states[-1] in {"closed", "failed"}:
+            gone.set()
+
+    speaker.inside.on("connectionstatechange", look)
+    await asyncio.sleep(0.3)
+    loop = asyncio.get_running_loop()
+    transport = speaker.outside.getTransceivers()[0].sender.transport.transport
+    for pair in transport._connection._nominated.values():  # the plug is pulled: no farewell
+        pair.protocol.transport.abort()
+    started_s = loop.time()
+    await asyncio.wait_for(gone.wait(), 6.5)
+    print(f"noticed after {loop.time() - started_s:.1f} s: {states}")
+    voice = room.voice("anna")
+    assert voice.silent_for_s is not None
+    assert voice.silent_for_s > 2
+    await speaker.close()
+
+
+async def test_memory_stays_flat_over_an_hour_of_packets(room: Room, tmp_path: Path) -> None:
+    """An hour is 180,000 packets; time is scaled, so a tenth of them, as fast as they go."""
+    guest = Guest()
+    voice = room.add_broadcaster("anna", guest.inside)
+    room.start_recording(tmp_path)
+    idle = room.programme.new_track()
+    mouth = Mouth(tone(440))
+    mouth.started_s = -1e9  # never waits
+    payloads = [bytes(await mouth.recv()) for _ in range(50)]
+    process, sizes = psutil.Process(), []
+    for number in range(18_000):
+        payload = payloads[number % 50]
+        voice.push(AudioPacket(number, 960 * number, payload, 0, number == 0, number * 0.02))
+        if number % 100 == 0:
+            await asyncio.sleep(0.005)  # the recorder's threads
+        if number % 3000 == 2999:
+            sizes.append(process.memory_info().rss / 1e6)
+    print(f"memory over the run: {[round(size) for size in sizes]} MB")
+    assert sizes[-1] - sizes[1] < 8
+    assert idle.dropped > 17_000
+    await room.stop_recording()
+    await guest.close()
