@@ -75,15 +75,14 @@ async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
     mouth, ear = Mouth(chirps(1.0)), Ear()
     listener = await listen(room, ear)
     speaker = await speak(room, "anna", mouth)
-    await asyncio.sleep(7.0)
+    await asyncio.sleep(6.0)
     counts = room.voice("anna").counts
     await speaker.close()
     await listener.close()
     delays = delays_ms(mouth.chirp_times_s(), ear.chirp_times_s())
     early, late = np.median(delays[: len(delays) // 3]), np.median(delays[-len(delays) // 3 :])
-    print(
-        f"{lost} of {lost + counts.received} lost; p95 {np.percentile(delays, 95):.1f} ms; {early:.1f} → {late:.1f}"
-    )
+    p95 = np.percentile(delays, 95)
+    print(f"{lost} of {lost + counts.received} lost; p95 {p95:.1f} ms; median {early:.1f} → {late:.1f} ms")
     assert lost >= 5
     delivered = counts.received + counts.concealed
     assert delivered >= 0.99 * (counts.received + counts.lost)
@@ -91,7 +90,7 @@ async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
     stamps = [packet.timestamp for packet in ear.packets]
     assert len(stamps) >= 0.99 * ((stamps[-1] - stamps[0]) / 960 + 1)
     assert late < early + 15
-    assert np.percentile(delays, 95) < 120
+    assert p95 < 120
 
 
 async def test_denoising_is_switched_while_somebody_speaks(denoising: Denoising) -> None:
@@ -223,8 +222,8 @@ async def test_who_vanishes_is_noticed_within_six_seconds(
     await speaker.close()
 
 
-async def test_memory_stays_flat_over_an_hour_of_packets(room: Room, tmp_path: Path) -> None:
-    """An hour is 180,000 packets; time is scaled, so a tenth of them, as fast as they go."""
+async def test_memory_stays_flat_however_long_it_lasts(room: Room, tmp_path: Path) -> None:
+    """Three minutes of packets, as fast as they go."""
     guest = Guest()
     voice = room.add_broadcaster("anna", guest.inside)
     room.start_recording(tmp_path)
@@ -233,15 +232,15 @@ async def test_memory_stays_flat_over_an_hour_of_packets(room: Room, tmp_path: P
     mouth.started_s = -1e9  # never waits
     payloads = [bytes(await mouth.recv()) for _ in range(50)]
     process, sizes = psutil.Process(), []
-    for number in range(18_000):
+    for number in range(9_000):
         payload = payloads[number % 50]
         voice.push(AudioPacket(number, 960 * number, payload, 0, number == 0, number * 0.02))
         if number % 100 == 0:
             await asyncio.sleep(0.005)  # the recorder's threads
-        if number % 3000 == 2999:
+        if number % 1500 == 1499:
             sizes.append(process.memory_info().rss / 1e6)
     print(f"memory over the run: {[round(size) for size in sizes]} MB")
     assert sizes[-1] - sizes[1] < 8
-    assert idle.dropped > 17_000
+    assert idle.dropped > 8_000
     await room.stop_recording()
     await guest.close()

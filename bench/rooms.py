@@ -1,0 +1,141 @@
+"""Live rooms: how soon a voice is heard, how many can listen; beside aiortc's MediaRelay in the same run.
+
+Chirps leave a mouth in real time and are found again in what an ear without any buffer got: the sound
+card's and the browser's share comes on top. Listeners sit in a process of their own; what is counted is all
+that the process with the room spends, the broadcaster's own encoding included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from aiortc import MediaStreamTrack, RTCPeerConnection
+from aiortc.contrib.media import MediaRelay
+
+from bench.row import Row
+from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
+from clearcast.engines.engine import EngineContext, make_engine
+from streaming.peers import answer, new_peer
+from streaming.processing import denoise_threads
+from streaming.room import Denoising, Room
+from streaming.testing.chirps import chirps, delays_ms
+from streaming.testing.crowd import crowd
+from streaming.testing.peers import Ear, Guest, Mouth
+
+_SPOKEN_S = 5.0
+_COUNTED_S = 4.0
+_OUR_LISTENERS, _RELAY_LISTENERS = 100, 8  # a relay's would fill a core from 20 on
+
+
+class _Hall(Protocol):
+    """Where one speaks and many listen."""
+
+    def speak_over(self, peer: RTCPeerConnection) -> None: ...
+
+    def listen_over(self, peer: RTCPeerConnection) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class _OurRoom:
+    def __init__(self, denoising: Denoising | None = None) -> None:
+        self._room = Room(denoising=denoising)
+
+    def speak_over(self, peer: RTCPeerConnection) -> None:
+        voice = self._room.add_broadcaster("speaker", peer)
+        if voice.stage is not None:
+            voice.stage.switch(True)
+
+    def listen_over(self, peer: RTCPeerConnection) -> None:
+        self._room.add_listener(peer)
+
+    async def close(self) -> None:
+        await self._room.close()
+
+
+class _Relay:
+    """aiortc as its examples use it: a MediaRelay, with the jitter buffer as it comes."""
+
+    def __init__(self) -> None:
+        self._relay = MediaRelay()
+        self._track: MediaStreamTrack | None = None
+
+    def speak_over(self, peer: RTCPeerConnection) -> None:
+        def on_track(track: MediaStreamTrack) -> None:
+            self._track = track
+
+        peer.on("track", on_track)
+
+    def listen_over(self, peer: RTCPeerConnection) -> None:
+        assert self._track is not None
+        peer.addTrack(self._relay.subscribe(self._track))
+
+    async def close(self) -> None:
+        pass
+
+
+def rows() -> Iterator[Row]:
+    case, metric = "one voice", "mouth_to_ear_p95_ms"
+    relay_ms = asyncio.run(_p95_ms(_Relay()))
+    ours_ms = asyncio.run(_p95_ms(_OurRoom()))
+    yield Row("rooms", case, metric, ours_ms, "ms", relay_ms, ours_ms / relay_ms)
+    # RNNoise takes chirps for noise; 6 dB of it leaves half of each.
+    with denoise_threads() as executor:
+        engine = make_engine(DenoiseEngine, "rnnoise", {}, EngineContext(Path("nowhere")))
+        engine.load()
+        denoising = Denoising(engine, executor, DenoiseOptions(attenuation_limit_db=6.0))
+        cleaned_ms = asyncio.run(_p95_ms(_OurRoom(denoising)))
+    yield Row("rooms", "one voice, RNNoise", metric, cleaned_ms, "ms", relay_ms, cleaned_ms / relay_ms)
+    theirs = asyncio.run(_listeners_per_core(_Relay(), _RELAY_LISTENERS))
+    ours = asyncio.run(_listeners_per_core(_OurRoom(), _OUR_LISTENERS))
+    yield Row("rooms", case, "listeners_per_core", ours, "", theirs, ours / theirs)
+
+
+async def _p95_ms(hall: _Hall) -> float:
+    mouth, ear, listener = Mouth(chirps(1.0)), Ear(), Guest()
+    async with AsyncExitStack() as ending:
+        ending.push_async_callback(hall.close)
+        await _speak(hall, mouth, ending)
+        listener.outside.addTransceiver("audio", direction="recvonly")
+        listener.listen(ear.push)
+        hall.listen_over(listener.inside)
+        ending.push_async_callback(listener.close)
+        await listener.negotiate()
+        await asyncio.sleep(_SPOKEN_S)
+    return float(np.percentile(delays_ms(mouth.chirp_times_s(), ear.chirp_times_s()), 95))
+
+
+async def _speak(hall: _Hall, mouth: Mouth, ending: AsyncExitStack) -> None:
+    speaker = Guest()
+    speaker.outside.addTrack(mouth)
+    hall.speak_over(speaker.inside)
+    ending.push_async_callback(speaker.close)
+    await speaker.negotiate()
+
+
+async def _listeners_per_core(hall: _Hall, count: int) -> float:
+    async with AsyncExitStack() as ending:
+        ending.push_async_callback(hall.close)
+        await _speak(hall, Mouth(chirps(1.0)), ending)
+        listeners = await ending.enter_async_context(crowd(count))
+        answers = []
+        for offer in listeners.offers:
+            peer = new_peer()
+            hall.listen_over(peer)
+            ending.push_async_callback(peer.close)
+            answers.append(await answer(peer, offer))
+        await listeners.take(answers)
+        await asyncio.sleep(1.0)
+        before, used_s, started_s = await listeners.counts(), time.process_time(), time.monotonic()
+        await asyncio.sleep(_COUNTED_S)
+        used_s, wall_s = time.process_time() - used_s, time.monotonic() - started_s
+        got = np.subtract(await listeners.counts(), before)
+    if got.min() < 0.9 * 50 * _COUNTED_S:
+        print(f"of {count} listeners, one got only {got.min()} packets in {wall_s:.1f} s")
+    return count * wall_s / used_s
