@@ -46,6 +46,9 @@ ClearCastError
 │   ├── ModelGated            its owner asks for a token or for terms to be accepted
 │   ├── ModelDownloadFailed   the hub did not answer, or stopped half-way
 │   └── ModelCorrupt          its files are not what they should be
+├── LiveError
+│   ├── OpusRefused           libopus took neither this packet nor these settings
+│   └── PacketTapBroken       aiortc is of another version than the live rooms know
 └── ServiceError              retryable
     ├── Overloaded            the queue is full: come back after `retry_after_s`
     ├── RateLimited           too many requests from one caller
@@ -331,6 +334,21 @@ class ModelDownloadFailed(ModelError):
 class ModelCorrupt(ModelError):
     code = "model_corrupt"
     title = "A model's files are damaged"
+
+
+class LiveError(ClearCastError):
+    code = "live_error"
+    title = "Live sound could not be handled"
+
+
+class OpusRefused(LiveError):
+    code = "opus_refused"
+    title = "Sound could not be encoded or decoded"
+
+
+class PacketTapBroken(LiveError):
+    code = "packet_tap_broken"
+    title = "This version of aiortc is not known"
 
 
 class ServiceError(ClearCastError):

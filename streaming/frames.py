@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streaming.opus import MAX_FRAME_SAMPLES, SAMPLE_RATE_HZ, Decoder, OpusError, Sound, packet_samples
+from clearcast.errors import OpusRefused
+from streaming.opus import MAX_FRAME_SAMPLES, SAMPLE_RATE_HZ, Decoder, Sound, packet_samples
 from streaming.packet_tap import AudioPacket
 
 # Up to here a gap is filled with made-up sound. Beyond, concealment has faded to nothing anyway, and
@@ -60,7 +61,7 @@ class OpusReceiver:
         """The frames of one packet: those lost before it that can be filled in, then its own."""
         try:
             samples = packet_samples(packet.payload)
-        except OpusError:
+        except OpusRefused:
             self.counts.damaged += 1
             self.counts.lost += 1
             return []
@@ -69,7 +70,7 @@ class OpusReceiver:
         frames = self._fill(packet, start)
         try:
             sound = self._decoder.decode(packet.payload)
-        except OpusError:
+        except OpusRefused:
             self.counts.damaged += 1
             self.counts.lost += 1
             sound = self._decoder.conceal(samples)
@@ -111,7 +112,7 @@ class OpusReceiver:
                     if last
                     else self._decoder.conceal(samples)
                 )
-            except OpusError:  # an odd length that no decoder makes up
+            except OpusRefused:  # an odd length that no decoder makes up
                 sound = np.zeros((samples, self._decoder.channels), np.float32)
             frames.append(Frame(self._end, sound, concealed=True))
             self._end += samples

@@ -126,7 +126,7 @@ class Programme:
         self._taps.remove(tap)
 
     def put(self, frame: Frame) -> None:
-        """A frame of any length, with as many channels as the encoder has. Raises OpusError."""
+        """A frame of any length, with as many channels as the encoder has. Raises OpusRefused."""
         for whole in self._framer.push(frame):
             if not self._tracks and not self._taps:
                 continue  # nobody hears it: an encoder that starts anew is cheaper than one that runs

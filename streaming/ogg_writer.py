@@ -119,7 +119,7 @@ class OggOpusWriter:
         """A packet whose sound begins at `position`, in samples at 48 kHz on any timeline.
 
         What is missing since the packet before is filled with silence; what lies before its end already is
-        put right after it. Raises OSError, OpusError, ValueError after `close`.
+        put right after it. Raises OSError, OpusRefused, ValueError after `close`.
         """
         samples = packet_samples(packet) if samples is None else samples
         if self._position is not None and position > self._position:

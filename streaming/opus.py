@@ -20,7 +20,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from clearcast.errors import ClearCastError, ModelMissing
+from clearcast.errors import ModelMissing, OpusRefused
 
 Sound = npt.NDArray[np.float32]
 
@@ -33,13 +33,6 @@ _DTX_BYTES = 2  # a packet this small says "nothing new" and need not be sent: o
 _APPLICATIONS = {"voice": 2048, "music": 2049, "low_delay": 2051}
 _SET_BITRATE, _SET_COMPLEXITY, _SET_INBAND_FEC, _SET_PACKET_LOSS, _SET_DTX = 4002, 4010, 4012, 4014, 4016
 _GET_LOOKAHEAD, _RESET_STATE = 4027, 4028
-
-
-class OpusError(ClearCastError):
-    """libopus refused: a packet that is none, or settings that do not go together."""
-
-    code = "opus_error"
-    title = "Sound could not be encoded or decoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +112,12 @@ def _library() -> Any:
 
 def _checked(result: int) -> int:
     if result < 0:
-        raise OpusError(f"libopus says: {_library().opus_strerror(result).decode()}.")
+        raise OpusRefused(f"libopus says: {_library().opus_strerror(result).decode()}.")
     return result
 
 
 def packet_samples(packet: bytes) -> int:
-    """Length of a packet in samples at 48 kHz, from its first bytes. Raises OpusError."""
+    """Length of a packet in samples at 48 kHz, from its first bytes. Raises OpusRefused."""
     return _checked(_library().opus_packet_get_nb_samples(packet, len(packet), SAMPLE_RATE_HZ))
 
 
@@ -132,7 +125,7 @@ class Encoder:
     """Sound to packets, one frame at a time. One thread at a time may use it."""
 
     def __init__(self, options: EncoderOptions = EncoderOptions()) -> None:
-        """Raises OpusError for settings that libopus does not take, ModelMissing without libopus."""
+        """Raises OpusRefused for settings that libopus does not take, ModelMissing without libopus."""
         self.options = options
         self._library = _library()
         self._buffer = ctypes.create_string_buffer(_MAX_PACKET_BYTES)
@@ -161,7 +154,7 @@ class Encoder:
     def encode(self, samples: Sound) -> bytes:
         """Exactly one frame, float32 (frame_samples, channels) within ±1, to one packet.
 
-        Raises OpusError; ValueError for another shape, and after `close`.
+        Raises OpusRefused; ValueError for another shape, and after `close`.
         """
         expected = (self.options.frame_samples, self.options.channels)
         if self._state is None or samples.shape != expected:
@@ -192,7 +185,7 @@ class Decoder:
     """Packets to sound at 48 kHz, and sound in place of lost packets. One thread at a time may use it."""
 
     def __init__(self, channels: int = 1) -> None:
-        """Mono and stereo packets both come out with `channels`. Raises OpusError, ModelMissing."""
+        """Mono and stereo packets both come out with `channels`. Raises OpusRefused, ModelMissing."""
         self.channels = channels
         self._library = _library()
         error = ctypes.c_int()
@@ -202,9 +195,9 @@ class Decoder:
         _checked(error.value)
 
     def decode(self, packet: bytes) -> Sound:
-        """A packet's own sound, float32 (n, channels). Raises OpusError."""
+        """A packet's own sound, float32 (n, channels). Raises OpusRefused."""
         if not packet:
-            raise OpusError("A packet without a single byte.")
+            raise OpusRefused("A packet without a single byte.")
         return self._run(packet, MAX_FRAME_SAMPLES, recover=False)
 
     def recover(self, following: bytes, samples: int) -> Sound:
@@ -212,7 +205,7 @@ class Decoder:
         return self._run(following, samples, recover=True)
 
     def conceal(self, samples: int) -> Sound:
-        """`samples` (a multiple of 120, 2.5 ms) made up from what came before. Raises OpusError."""
+        """`samples` (a multiple of 120, 2.5 ms) made up from what came before. Raises OpusRefused."""
         return self._run(None, samples, recover=False)
 
     def reset(self) -> None:

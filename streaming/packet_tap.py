@@ -22,7 +22,7 @@ from aiortc.jitterbuffer import JitterBuffer
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 
-from clearcast.errors import ClearCastError
+from clearcast.errors import PacketTapBroken
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,6 @@ _SEQUENCES, _TIMESTAMPS = 1 << 16, 1 << 32
 _RESTART_PACKETS = (
     1000  # 20 s of 20 ms: a jump this far is a new count, not a loss (RFC 3550, appendix A.1)
 )
-
-
-class PacketTapBroken(ClearCastError):
-    """aiortc keeps its jitter buffer elsewhere than the tap knows."""
-
-    code = "packet_tap_broken"
-    title = "This version of aiortc is not known"
 
 
 @dataclass(frozen=True, slots=True)

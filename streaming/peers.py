@@ -16,7 +16,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from clearcast.errors import ClearCastError, RequestMalformed
+from clearcast.errors import LiveError, RequestMalformed
 from streaming.sdp import OpusWishes, with_opus_wishes, without_mdns_candidates
 
 # A peer that is gone is noticed when so many checks (RFC 7675) failed in a row. Each takes the interval, ±
@@ -28,14 +28,14 @@ CONSENT_INTERVAL_S = 0.8
 
 
 def notice_vanished_peers() -> None:
-    """Have aioice notice within 6 s, not 30, in this whole process. Raises ClearCastError if it cannot."""
+    """Have aioice notice within 6 s, not 30, in this whole process. Raises LiveError if it cannot."""
     module = vars(aioice.ice)
     for name, value in {
         "CONSENT_FAILURES": CONSENT_FAILURES,
         "CONSENT_INTERVAL": CONSENT_INTERVAL_S,
     }.items():
         if not isinstance(module.get(name), int | float):
-            raise ClearCastError(f"This version of aioice has no {name}.")
+            raise LiveError(f"This version of aioice has no {name}.")
         setattr(aioice.ice, name, value)
 
 

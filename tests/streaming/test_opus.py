@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from clearcast.errors import ModelMissing
+from clearcast.errors import ModelMissing, OpusRefused
 from clearcast.testing.media import speech_like
 from streaming import opus
 from streaming.opus import (
@@ -11,7 +11,6 @@ from streaming.opus import (
     Decoder,
     Encoder,
     EncoderOptions,
-    OpusError,
     Sound,
     packet_samples,
 )
@@ -79,9 +78,9 @@ def test_silence_with_dtx_costs_next_to_nothing() -> None:
 def test_what_is_no_opus_is_refused() -> None:
     with Decoder() as decoder:
         for packet in (b"", b"\xff\xff\xff"):
-            with pytest.raises(OpusError):
+            with pytest.raises(OpusRefused):
                 decoder.decode(packet)
-    with pytest.raises(OpusError):
+    with pytest.raises(OpusRefused):
         packet_samples(b"")
 
 
@@ -99,9 +98,9 @@ def test_a_frame_of_another_length_and_a_closed_coder_are_refused() -> None:
 
 
 def test_settings_that_libopus_does_not_take_are_refused() -> None:
-    with pytest.raises(OpusError):
+    with pytest.raises(OpusRefused):
         Encoder(EncoderOptions(channels=3))
-    with pytest.raises(OpusError):
+    with pytest.raises(OpusRefused):
         Encoder(EncoderOptions(complexity=11))
 
 

@@ -10,13 +10,13 @@ from aiortc import MediaStreamTrack
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clearcast.errors import PacketTapBroken
 from streaming.packet_tap import (
     REORDER_PACKETS,
     REORDER_WAIT_S,
     AudioPacket,
     PacketOrder,
     PacketTap,
-    PacketTapBroken,
 )
 from streaming.peers import new_peer
 from streaming.testing.peers import Ear
