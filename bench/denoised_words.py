@@ -1,5 +1,5 @@
-"""Whether taking noise away helps recognition: word errors of the rough engine on noisy speech, as it is and
-after RNNoise. This is why steps for speech hear the original.
+"""Whether taking noise away helps recognition: word errors of the rough engine on noisy speech, as it is
+and after RNNoise. Other engines may tell another tale: those trained on noisy speech often lose by it.
 
 The transcribed clips get the noise of the shared noisy set, each at a stated ratio.
 """

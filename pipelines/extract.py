@@ -23,6 +23,9 @@ from pipelines.identify import identify_speakers, solo_turns
 
 # A pause in which nobody else talks is kept up to this length: breath and room make speech sound whole.
 BRIDGED_PAUSE_S = 0.5
+# So many turns are compared at a time, and so much of each: memory does not grow with the recording.
+TURNS_AT_ONCE = 32
+SCORED_TURN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +138,17 @@ async def turn_scores(
 ) -> tuple[float | None, ...]:
     """How like that voice each turn of a speaker is; None for turns too short to say."""
     turns = [turn.span for turn in diarization.turns if turn.speaker == label]
-    embeddings = await services.embedder.embed([_clips(clip, [span]) for span in turns])
-    known = [one for one in embeddings if one is not None]
-    if not known or voiceprint is None:
+    if voiceprint is None:
         return (None,) * len(turns)
-    scores = iter(await services.embedder.likeness(voiceprint, known))
+    embeddings: list[Embedding | None] = []
+    for start in range(0, len(turns), TURNS_AT_ONCE):
+        heads = [
+            Span(span.start_s, min(span.end_s, span.start_s + SCORED_TURN_S))
+            for span in turns[start : start + TURNS_AT_ONCE]
+        ]
+        embeddings += await services.embedder.embed([_clips(clip, [span]) for span in heads])
+    known = [one for one in embeddings if one is not None]
+    scores = iter(await services.embedder.likeness(voiceprint, known) if known else ())
     return tuple(None if one is None else next(scores) for one in embeddings)
 
 
