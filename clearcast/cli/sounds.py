@@ -126,7 +126,7 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
         for name, result in outcome.results.items():
             if isinstance(result, KeptSound):
                 target = _target(source, name, files.format_name, files)
-                encode_sound(bench.sound_path(name), target, files.format_name)
+                encode_sound(bench.sound_path(name), target, files.format_name, files.bits_per_sample)
                 made_by = "; ".join(map(str, result.provenance))
                 made.append((target, {"made by": made_by, **result.score}))
             else:
@@ -149,6 +149,8 @@ def _needed(pipeline: str, options: Mapping[str, Any]) -> set[str]:
 def _by_server(
     session: Session, client: ClearCast, pipeline: str, options: Mapping[str, Any], files: SoundFiles
 ) -> Make:
+    if files.bits is not None:
+        raise click.UsageError("--bits does not go with --server: flac has 24 bits from there, wav 16.")
     known = {
         name: client.files.upload(value).id if isinstance(value, Path) else value
         for name, value in options.items()
