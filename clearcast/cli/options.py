@@ -47,6 +47,7 @@ class SoundFiles:
     inputs: tuple[str, ...]
     folder: Path
     format_name: str
+    bits: int | None
 
 
 def _as_one(
@@ -100,7 +101,7 @@ files = _as_one(
 sounds = _as_one(
     "files",
     SoundFiles,
-    {name: name for name in ("inputs", "folder", "format_name")},
+    {name: name for name in ("inputs", "folder", "format_name", "bits")},
     click.argument("inputs", nargs=-1, required=True, metavar="FILE|FOLDER|- …"),
     click.option(
         "--output",
@@ -118,6 +119,12 @@ sounds = _as_one(
         type=click.Choice(sorted(SOUND_FORMATS)),
         default="flac",
         help="Of the sounds: flac and wav lose nothing. (flac)",
+    ),
+    click.option(
+        "--bits",
+        type=click.Choice(["16", "24", "32"]),
+        callback=lambda _ctx, _param, value: None if value is None else int(value),
+        help="For each sample of flac and wav; 32, floating point, is for wav. (16)",
     ),
 )
 
