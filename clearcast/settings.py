@@ -8,6 +8,7 @@ field (`python -m clearcast.settings` prints it, and a test compares).
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,10 @@ class HttpSettings(_Section):
         default=True, description="Ask for an API key everywhere but /health. Off only for tests."
     )
     request_timeout_s: float = Field(default=3600.0, gt=0, description="Seconds one HTTP request may take.")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(),
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed.",
+    )
 
 
 class StorageSettings(_Section):

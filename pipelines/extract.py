@@ -6,7 +6,7 @@ them (the service `extract`), and the job (`recipes/extract.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -20,14 +20,14 @@ from clearcast.services import Services
 from clearcast.speech.turns import Diarization, Span
 from clearcast.storage.voices import Voice
 from pipelines.enrol import run_enrolment
-from pipelines.identify import MOST_SPEECH_S, identify_speakers, solo_turns
+from pipelines.identify import identify_speakers, solo_turns
 from pipelines.stages import share
 
 # A pause in which nobody else talks is kept up to this length: breath and room make speech sound whole.
 BRIDGED_PAUSE_S = 0.5
-
-# Turns are compared in calls of so much speech: others get their turn in between, and progress is told.
-CALL_SPEECH_S = 300.0
+# So many turns are compared at a time, and so much of each: memory does not grow with the recording.
+TURNS_AT_ONCE = 32
+SCORED_TURN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,29 +163,17 @@ async def turn_scores(
     turns = [turn.span for turn in diarization.turns if turn.speaker == label]
     if voiceprint is None:
         return (None,) * len(turns)
-    scores: list[float | None] = []
-    for spans in _calls(turns):
-        embeddings = await services.embedder.embed([_clips(clip, [span]) for span in spans])
-        known = [one for one in embeddings if one is not None]
-        found = iter(await services.embedder.likeness(voiceprint, known) if known else ())
-        scores += [None if one is None else next(found) for one in embeddings]
-        progress(len(scores) / len(turns))
-    return tuple(scores)
-
-
-def _calls(turns: Sequence[Span]) -> Iterator[list[Span]]:
-    """The beginnings of the turns, together `CALL_SPEECH_S` at most."""
-    call: list[Span] = []
-    speech_s = 0.0
-    for turn in turns:
-        heard = Span(turn.start_s, min(turn.end_s, turn.start_s + MOST_SPEECH_S))
-        if call and speech_s + heard.duration_s > CALL_SPEECH_S:
-            yield call
-            call, speech_s = [], 0.0
-        call.append(heard)
-        speech_s += heard.duration_s
-    if call:
-        yield call
+    embeddings: list[Embedding | None] = []
+    for start in range(0, len(turns), TURNS_AT_ONCE):
+        heads = [
+            Span(span.start_s, min(span.end_s, span.start_s + SCORED_TURN_S))
+            for span in turns[start : start + TURNS_AT_ONCE]
+        ]
+        embeddings += await services.embedder.embed([_clips(clip, [span]) for span in heads])
+        progress(len(embeddings) / len(turns))
+    known = [one for one in embeddings if one is not None]
+    scores = iter(await services.embedder.likeness(voiceprint, known) if known else ())
+    return tuple(None if one is None else next(scores) for one in embeddings)
 
 
 def passages_of(diarization: Diarization, label: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

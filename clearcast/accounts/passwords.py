@@ -15,7 +15,7 @@ from clearcast.errors import OptionInvalid
 
 MIN_CHARACTERS = 10
 MAX_CHARACTERS = 1024  # more would only be work for the server
-_AT_A_TIME = 2  # each check takes 19 MiB and a core: a flood of log-ins must not take them all
+AT_A_TIME = 2  # each check takes 19 MiB and a core: a flood of log-ins must not take them all
 
 # 19 MiB, two passes, one lane: OWASP Password Storage Cheat Sheet, "Argon2id".
 _OWASP = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -26,7 +26,7 @@ class Passwords:
 
     def __init__(self, hasher: PasswordHasher = _OWASP) -> None:
         self._hasher = hasher
-        self._places = threading.BoundedSemaphore(_AT_A_TIME)
+        self._places = threading.BoundedSemaphore(AT_A_TIME)
         self._nobodys = hasher.hash("the password of nobody")
 
     def hash(self, password: str) -> str:

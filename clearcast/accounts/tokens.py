@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from clearcast.accounts import audit
 from clearcast.accounts.principal import PrincipalCache
-from clearcast.accounts.users import end_log_ins, hold_log_ins
+from clearcast.accounts.users import Users, end_log_ins, hold_log_ins
 from clearcast.errors import NotFound, Unauthenticated
 from clearcast.ids import new_id
 from clearcast.settings import AccountSettings
@@ -65,18 +65,28 @@ class Tokens:
 
     def open(self, user_id: str) -> TokenPair:
         """Begin a log-in of this person."""
-        family_id = new_id("login")
         with self._database.writing() as session:
-            self._forget_expired(session, user_id)
-            refresh_token = self._add(session, user_id, family_id)
-        return self._pair(user_id, family_id, refresh_token)
+            return self._begin(session, user_id)
 
-    def open_page(self, user_id: str) -> str:
-        """Begin a log-in for a browser's pages; gives its cookie, which ends when the log-in does."""
+    def log_in(self, users: Users, name: str, password: str) -> TokenPair:
+        """Begin a log-in of the person of this name and password. Raises LogInFailed, AccountLocked."""
+        return users.log_in_and(name, password, lambda session, user: self._begin(session, user.id))
+
+    def open_page(self, code: str) -> str:
+        """Begin a log-in for a browser's pages by a code of `make_code`, which is used up.
+
+        Gives its cookie, which ends when the log-in does. Raises Unauthenticated.
+        """
         family_id = new_id("login")
         with self._database.writing() as session:
-            self._forget_expired(session, user_id)
-            self._add(session, user_id, family_id)
+            user_id = self._redeem(session, code)
+            if user_id is not None:
+                self._forget_expired(session, user_id)
+                self._add(session, user_id, family_id)
+        if user_id is None:
+            raise Unauthenticated(
+                "This code is used up or too old.", hint="Make one: clearcast users login-link"
+            )
         return self._signed(user_id, family_id, "pages", self._settings.refresh_token_s)
 
     def refresh(self, refresh_token: str) -> TokenPair:
@@ -165,21 +175,24 @@ class Tokens:
             )
         return code
 
-    def redeem(self, code: str) -> str:
-        """Whose code this is; it is used up. Raises Unauthenticated."""
-        with self._database.writing() as session:
-            used = session.execute(
-                sa.delete(OneTimeCode)
-                .where(OneTimeCode.sha256 == digest_of(code))
-                .returning(OneTimeCode.owner_id, OneTimeCode.expires_at)
-            ).one_or_none()
-            user = None if used is None else session.get(User, used.owner_id)
-            if used is not None and used.expires_at > now() and user is not None and not user.is_disabled:
-                audit.note(session, audit.LOGGED_IN, user.id, by="code")
-                return user.id
-        raise Unauthenticated(
-            "This code is used up or too old.", hint="Make one: clearcast users login-link"
-        )
+    def _redeem(self, session: Session, code: str) -> str | None:
+        """Whose code this is, if it is good; it is used up in any case."""
+        is_it = OneTimeCode.sha256 == digest_of(code)
+        owner_id = session.scalar(sa.select(OneTimeCode.owner_id).where(is_it))
+        if owner_id is None:
+            return None
+        hold_log_ins(session, owner_id)
+        expires_at = session.scalar(sa.delete(OneTimeCode).where(is_it).returning(OneTimeCode.expires_at))
+        user = session.get(User, owner_id)
+        if expires_at is None or expires_at <= now() or user is None or user.is_disabled:
+            return None
+        audit.note(session, audit.LOGGED_IN, user.id, by="code")
+        return user.id
+
+    def _begin(self, session: Session, user_id: str) -> TokenPair:
+        family_id = new_id("login")
+        self._forget_expired(session, user_id)
+        return self._pair(user_id, family_id, self._add(session, user_id, family_id))
 
     def _add(self, session: Session, user_id: str, family_id: str) -> str:
         token = _random()

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -25,6 +26,8 @@ from clearcast.ids import new_id
 from clearcast.settings import AccountSettings
 from clearcast.storage.database import Database
 from clearcast.storage.tables import AuditLine, RefreshToken, User, now
+
+T = TypeVar("T")
 
 MAX_NAME_CHARACTERS = 64
 _ID = re.compile(r"user_[0-9a-z]{26}")
@@ -143,10 +146,16 @@ class Users:
             return tuple(_person(user) for user in session.scalars(query))
 
     def log_in(self, name: str, password: str) -> Person:
-        """Whose name and password these are. Raises LogInFailed, AccountLocked.
+        """Whose name and password these are. Raises LogInFailed, AccountLocked."""
+        return self.log_in_and(name, password, lambda _session, user: _person(user))
+
+    def log_in_and(self, name: str, password: str, begin: Callable[[Session, User], T]) -> T:
+        """As `log_in`; `begin` makes the log-in, in the transaction that holds the person's log-ins.
+
+        So a password that is changed meanwhile either refuses the log-in or ends it.
 
         Unknown names cost the same work (one hash, one written line of the audit log) and are locked out as
-        known ones are, so nobody learns which exist.
+        known ones are, so nobody learns which exist. Raises LogInFailed, AccountLocked.
         """
         with self._database.reading() as session:
             user = session.scalar(sa.select(User).where(User.name_key == name_key(name)))
@@ -160,13 +169,19 @@ class Users:
         if self._passwords.is_outdated(user.password_hash):
             renewed = self._passwords.hash(password)
         with self._database.writing() as session:
-            user = _found(session.get(User, user.id))
+            hold_log_ins(session, user.id)
+            checked, user = user.password_hash, _found(session.get(User, user.id))
+            if user.password_hash == checked:
+                user.password_hash = renewed or checked
+            elif not self._passwords.matches(user.password_hash, password):
+                raise _wrong()
+            if user.is_disabled:
+                raise _wrong()
             user.failed_logins, user.locked_until = 0, None
-            user.password_hash = renewed or user.password_hash
             session.execute(
                 sa.update(AuditLine).where(AuditLine.id == attempt).values(event=audit.LOGGED_IN)
             )
-            return _person(user)
+            return begin(session, user)
 
     def check_password(self, user_id: str, password: str) -> None:
         """Raises LogInFailed, AccountLocked; a wrong one counts as it does at the log-in."""

@@ -75,8 +75,9 @@ def chain(
 ) -> None:
     """Several steps, each going on from the sound that the one before made; every result is kept.
 
-    Steps that write down speech hear the original, since taking noise away often makes recognition worse;
-    hears=previous says otherwise. After extract and separate they hear what was taken out.
+    Steps that write down speech hear the original, since taking noise away often hurts recognition (the
+    rough engine pocketsphinx gains by it); hears=previous says otherwise. After extract and separate they
+    hear what was taken out.
 
     \b
     clearcast chain talk.mp3 -s enhance -s boost:target_lufs=-16 -s meeting:language=en

@@ -49,6 +49,13 @@ class SoundFiles:
     format_name: str
     bits: int | None
 
+    @property
+    def bits_per_sample(self) -> int | None:
+        """As asked for; without that, 24 where the format is lossless. 32 means floating point."""
+        if self.bits is not None:
+            return self.bits
+        return 24 if SOUND_FORMATS[self.format_name].lossless else None
+
 
 def _as_one(
     name: str, kind: Callable[..., Any], fields: dict[str, str], *parameters: Decorator
@@ -123,8 +130,8 @@ sounds = _as_one(
     click.option(
         "--bits",
         type=click.Choice(["16", "24", "32"]),
-        callback=lambda _ctx, _param, value: None if value is None else int(value),
-        help="For each sample of flac and wav; 32, floating point, is for wav. (16)",
+        callback=lambda _ctx, _param, bits: None if bits is None else int(bits),
+        help="For each sample of flac (16, 24) and wav (16, 24; 32 is floating point). (24)",
     ),
 )
 

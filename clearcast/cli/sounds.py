@@ -25,7 +25,7 @@ from clearcast.cli.options import ServerOptions, SoundFiles
 from clearcast.cli.outputs import bases_in
 from clearcast.cli.progress import StageBars
 from clearcast.cli.session import Session
-from clearcast.cli.workers import LocalWorker, connect, refuse_with_server, temporary_folder
+from clearcast.cli.workers import LocalWorker, connect, temporary_folder
 from clearcast.client import ClearCast
 from clearcast.client.types import Job, JobResult
 from clearcast.client.wire import error_of_task
@@ -82,9 +82,8 @@ def over_sounds(
     A single file's error is raised. Of several files the failed ones are told, and the program exits with
     SOME_FAILED; an error that every file would meet ends the run at once.
     """
-    refuse_with_server(server, bits=files.bits)
     if files.bits not in (None, *FORMATS[files.format_name].codecs):
-        raise click.UsageError(f"--bits {files.bits} does not go with --format {files.format_name}.")
+        raise OptionInvalid(f"{files.format_name} does not have --bits {files.bits}.")
     recipe = all_recipes()[pipeline]
     options = {name: value for name, value in given.items() if value not in (None, ())}
     with ExitStack() as stack:
@@ -139,7 +138,7 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
         for name, result in outcome.results.items():
             if isinstance(result, KeptSound):
                 target = _target(source, base, name, files.format_name)
-                encode_sound(bench.sound_path(name), target, files.format_name, files.bits)
+                encode_sound(bench.sound_path(name), target, files.format_name, files.bits_per_sample)
                 made_by = "; ".join(map(str, result.provenance))
                 made.append((target, {"made by": made_by, **result.score}))
             else:
@@ -163,6 +162,8 @@ def _needed(pipeline: str, options: Mapping[str, Any]) -> set[str]:
 def _by_server(
     session: Session, client: ClearCast, pipeline: str, options: Mapping[str, Any], files: SoundFiles
 ) -> Make:
+    if files.bits is not None:
+        raise click.UsageError("--bits does not go with --server: flac has 24 bits from there, wav 16.")
     known = {
         name: client.files.upload(value).id if isinstance(value, Path) else value
         for name, value in options.items()

@@ -170,6 +170,12 @@ class FileRecords:
                 raise _missing()
             return _record(file)
 
+    def find_all(self, owner_id: str, file_ids: Sequence[str]) -> dict[str, FileRecord]:
+        """Those of the files that there are and that are the owner's, by their ids."""
+        query = sa.select(File).where(File.owner_id == owner_id, File.id.in_(file_ids))
+        with self._database.reading() as session:
+            return {file.id: _record(file) for file in session.scalars(query)}
+
     def list(
         self, owner_id: str, *, limit: int, after: str | None = None, kind: FileKind | None = None
     ) -> list[FileRecord]:

@@ -86,8 +86,8 @@ class Ending:
 class JobProgress:
     """Changes of one job come one after the other: each takes the lock of the job's row first.
 
-    So no change is lost to another one, and the events of a job are committed in the order of their ids.
-    Only `mark_enqueued` does without: nothing else touches what it sets while the task waits.
+    So no change is lost to another one, the events of a job are committed in the order of their ids, and
+    nobody waits for a task's row while holding another one. No change takes the locks of two jobs.
     """
 
     def __init__(self, database: Database) -> None:
@@ -111,11 +111,14 @@ class JobProgress:
             return session.scalar(query) or 0
 
     def mark_enqueued(self, tasks: Sequence[Waiting]) -> None:
-        with self._database.writing() as session:
-            for task in tasks:
+        """The workflow engine has them. Killed half-way, it is said again of the rest."""
+        for job_id in dict.fromkeys(task.job_id for task in tasks):
+            rounds = [(task.number, task.round) for task in tasks if task.job_id == job_id]
+            with self._database.writing() as session:
+                _locked(session, job_id)
                 session.execute(
                     sa.update(Task)
-                    .where(Task.job_id == task.job_id, Task.number == task.number, Task.round == task.round)
+                    .where(Task.job_id == job_id, sa.tuple_(Task.number, Task.round).in_(rounds))
                     .values(is_enqueued=True)
                 )
 

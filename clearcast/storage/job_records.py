@@ -10,7 +10,7 @@ queued → running → succeeded | failed | cancelled; a job is what its tasks a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from clearcast.storage.tables import File, Job, JobEvent, Result, Task, User, We
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 OPEN = ("queued", "running")
 RECENT = 20  # finished tasks that an estimate of time is made from
+SHOWN_TASKS = 100  # of a job that is looked at whole; the others come by pages
 FIRST_GUESS_S = 30.0  # for a task of a pipeline that never ran
 
 
@@ -46,24 +47,31 @@ class JobOrder:
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job with its tasks and results.
+    """A job with the first of its tasks, at most `SHOWN_TASKS`, and their results.
 
     Attributes:
+        counts: number of all its tasks by state.
+        fraction: how much of all its tasks is done, in [0, 1].
         ahead: files of all people that come before the first waiting one of this job; None when none waits.
         eta_s: seconds until it should be done; None when it is.
     """
 
     job: Job
     tasks: Sequence[Task]
-    results: Sequence[Result] = field(default=())
-    ahead: int | None = None
-    eta_s: float | None = None
+    results: Sequence[Result]
+    counts: Mapping[str, int]
+    fraction: float
+    ahead: int | None
+    eta_s: float | None
 
-    @property
-    def fraction(self) -> float:
-        return sum(1.0 if task.state not in OPEN else task.fraction for task in self.tasks) / len(
-            self.tasks
-        )
+
+@dataclass(frozen=True, slots=True)
+class _InState:
+    """The tasks of a job that are in one state."""
+
+    count: int
+    fraction_sum: float
+    first_place: int
 
 
 class JobRecords:
@@ -99,15 +107,19 @@ class JobRecords:
         with self._database.reading() as session:
             job = _owned(session, owner_id, job_id)
             of_job = (Task.job_id == job_id, Task.owner_id == owner_id)
-            tasks = session.scalars(sa.select(Task).where(*of_job).order_by(Task.number)).all()
+            shown = sa.select(Task).where(*of_job).order_by(Task.number).limit(SHOWN_TASKS)
+            tasks = session.scalars(shown).all()
             results = session.scalars(
                 sa.select(Result)
                 .join(File, File.id == Result.file_id)  # deleted, or its time is over: no result any more
-                .where(Result.job_id == job_id, Result.owner_id == owner_id)
+                .where(Result.job_id == job_id, Result.owner_id == owner_id, Result.number < SHOWN_TASKS)
                 .order_by(Result.number, Result.name)
             ).all()
-            ahead, eta_s = self._outlook(session, job, tasks)
-            return JobView(job, tasks, results, ahead, eta_s)
+            states = _states(session, job)
+            counts = {state: one.count for state, one in states.items()}
+            done = sum(one.fraction_sum if state in OPEN else one.count for state, one in states.items())
+            ahead, eta_s = self._outlook(session, job, states.get("queued"))
+            return JobView(job, tasks, results, counts, done / sum(counts.values()), ahead, eta_s)
 
     def tasks(self, owner_id: str, job_id: str, *, limit: int, after: int = -1) -> list[Task]:
         """A page of a job's tasks, those with a number above `after`. Raises NotFound."""
@@ -261,18 +273,18 @@ class JobRecords:
         return job.id
 
     def _outlook(
-        self, session: Session, job: Job, tasks: Sequence[Task]
+        self, session: Session, job: Job, waiting: _InState | None
     ) -> tuple[int | None, float | None]:
         if job.state not in OPEN:
             return None, None
         usual_s = _usual_s(session, job.pipeline)
-        waiting = [task.place for task in tasks if task.state == "queued"]
-        left_s = max((_left_s(task, usual_s) for task in tasks if task.state == "running"), default=0.0)
-        if not waiting:
+        running = session.scalars(sa.select(Task).where(Task.job_id == job.id, Task.state == "running"))
+        left_s = max((_left_s(task, usual_s) for task in running), default=0.0)
+        if waiting is None:
             return None, left_s
-        before = sa.select(sa.func.count()).where(Task.state == "queued", Task.place < min(waiting))
+        before = sa.select(sa.func.count()).where(Task.state == "queued", Task.place < waiting.first_place)
         ahead = session.scalar(before) or 0
-        return ahead, left_s + usual_s * (ahead + len(waiting)) / self._max_running
+        return ahead, left_s + usual_s * (ahead + waiting.count) / self._max_running
 
 
 def add_event(
@@ -305,6 +317,16 @@ def settle(session: Session, job: Job) -> bool:
             )
         )
     return True
+
+
+def _states(session: Session, job: Job) -> dict[str, _InState]:
+    """The tasks of the job by their states, counted in the database."""
+    rows = session.execute(
+        sa.select(Task.state, sa.func.count(), sa.func.sum(Task.fraction), sa.func.min(Task.place))
+        .where(Task.job_id == job.id, Task.owner_id == job.owner_id)
+        .group_by(Task.state)
+    )
+    return {state: _InState(count, done, place) for state, count, done, place in rows}
 
 
 def _settled(counts: Mapping[str, int]) -> State:

@@ -46,7 +46,9 @@ from deployments.ingress.admission import Gate
 from deployments.ingress.catalog import Catalog
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
+from deployments.ingress.password_turns import PasswordTurns
 from deployments.ingress.state import IngressState, Ready, Replicas
+from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.ingress.workroom import Workroom
 
 DESCRIPTION = (
@@ -104,6 +106,7 @@ def create_app(
     problems.install(app)
     documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=state.metrics)
+    app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)  # the outermost
     return app
 
 
@@ -121,6 +124,7 @@ def _state_of(services: Services, settings: Settings, ready: Ready, replicas: Re
         voices=voice_store,
         workroom=Workroom(settings.data_path / "work"),
         gate=Gate(settings.serve.max_running_meetings, settings.serve.max_waiting_meetings),
+        passwords=PasswordTurns(),
         metrics=Metrics(settings.engines),
         catalog=Catalog(settings),
         ready=ready,

@@ -20,6 +20,7 @@ from clearcast.errors import (
     Conflict,
     LogInFailed,
     OptionInvalid,
+    Overloaded,
     ServiceUnavailable,
 )
 from deployments.ingress.access import PAGE_COOKIE, Caller, FewTries, Whole
@@ -170,14 +171,14 @@ class ErasedAccount(BaseModel):
     status_code=201,
     operation_id="signUp",
     summary="Make an account",
-    responses=problems(Conflict),
+    responses=problems(Conflict, Overloaded),
     openapi_extra=json_body(NameAndPassword.model_json_schema()),
     dependencies=[FewTries],
 )
 async def sign_up(request: Request, state: State) -> TokensAnswer:
     """Where the operator allows it (`accounts.sign_up`). Needs no credential; answers as log-in does."""
     body = parse_json(NameAndPassword, await read_body(request, MAX_BODY_BYTES))
-    person = await asyncio.to_thread(state.accounts.users.sign_up, body.name, body.password)
+    person = await state.passwords.run(state.accounts.users.sign_up, body.name, body.password)
     return TokensAnswer.of(await asyncio.to_thread(state.accounts.tokens.open, person.id))
 
 
@@ -185,15 +186,17 @@ async def sign_up(request: Request, state: State) -> TokensAnswer:
     "/v1/auth/log-in",
     operation_id="logIn",
     summary="Log in with name and password",
-    responses=problems(LogInFailed, AccountLocked),
+    responses=problems(LogInFailed, AccountLocked, Overloaded),
     openapi_extra=json_body(NameAndPassword.model_json_schema()),
     dependencies=[FewTries],
 )
 async def log_in(request: Request, state: State) -> TokensAnswer:
     """Gives a short access token and a refresh token. After too many wrong passwords: `account_locked`."""
     body = parse_json(NameAndPassword, await read_body(request, MAX_BODY_BYTES))
-    person = await asyncio.to_thread(state.accounts.users.log_in, body.name, body.password)
-    return TokensAnswer.of(await asyncio.to_thread(state.accounts.tokens.open, person.id))
+    accounts = state.accounts
+    return TokensAnswer.of(
+        await state.passwords.run(accounts.tokens.log_in, accounts.users, body.name, body.password)
+    )
 
 
 @router.post(
@@ -237,7 +240,7 @@ async def read_me(caller: Caller, state: State) -> Me:
     status_code=204,
     operation_id="changePassword",
     summary="Change your password",
-    responses=problems(LogInFailed, AccountLocked),
+    responses=problems(LogInFailed, AccountLocked, Overloaded),
     openapi_extra=json_body(PasswordChange.model_json_schema()),
 )
 async def change_password(request: Request, caller: Whole, state: State) -> None:
@@ -248,8 +251,8 @@ async def change_password(request: Request, caller: Whole, state: State) -> None
     if person.has_password:
         if body.old_password is None:
             raise OptionInvalid("The old password is needed.", field="old_password")
-        await asyncio.to_thread(users.check_password, caller.user_id, body.old_password)
-    await asyncio.to_thread(users.set_password, caller.user_id, body.new_password)
+        await state.passwords.run(users.check_password, caller.user_id, body.old_password)
+    await state.passwords.run(users.set_password, caller.user_id, body.new_password)
 
 
 @router.get(
@@ -277,7 +280,7 @@ async def export_me(caller: Whole, state: State) -> StreamingResponse:
     "/v1/auth/me",
     operation_id="eraseMe",
     summary="Erase your account and everything in it, with proof",
-    responses=problems(LogInFailed, AccountLocked, Conflict, ServiceUnavailable),
+    responses=problems(LogInFailed, AccountLocked, Conflict, Overloaded, ServiceUnavailable),
     openapi_extra=json_body(ErasureRequest.model_json_schema()),
 )
 async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccount:
@@ -288,7 +291,7 @@ async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccou
     if person.has_password:
         if body.password is None:
             raise OptionInvalid("Your password is needed.", field="password")
-        await asyncio.to_thread(users.check_password, caller.user_id, body.password)
+        await state.passwords.run(users.check_password, caller.user_id, body.password)
     elif body.confirm != person.name:
         raise OptionInvalid("Your name is needed, as it is written.", field="confirm")
     return ErasedAccount.of(await asyncio.to_thread(state.accounts.rights.erase, caller.user_id))
@@ -297,12 +300,10 @@ async def erase_me(request: Request, caller: Whole, state: State) -> ErasedAccou
 @router.get("/login/{code}", include_in_schema=False, dependencies=[FewTries])
 async def log_in_by_code(code: str, request: Request, state: State) -> RedirectResponse:
     """A one-time link, as `clearcast serve` and `clearcast users login-link` print it."""
-    tokens = state.accounts.tokens
-    user_id = await asyncio.to_thread(tokens.redeem, code)
     response = RedirectResponse("/docs", status_code=303)
     response.set_cookie(
         PAGE_COOKIE,
-        await asyncio.to_thread(tokens.open_page, user_id),
+        await asyncio.to_thread(state.accounts.tokens.open_page, code),
         max_age=state.settings.accounts.refresh_token_s,
         httponly=True,
         samesite="strict",

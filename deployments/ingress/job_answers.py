@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import datetime
 from typing import Any, Literal
 
@@ -10,12 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from clearcast.storage.fair_queue import Priority
-from clearcast.storage.job_records import OPEN, JobView, State
+from clearcast.storage.job_records import OPEN, SHOWN_TASKS, JobView, State
 from clearcast.storage.tables import Job, Result, Task
 
 MAX_FILES = 1000
 MAX_LABEL_CHARACTERS = 200
-SHOWN_TASKS = 100
 
 _EXAMPLE: JsonDict = {
     "id": "job_01k9x3v7w2e8m5q4r6t9y0z1ab",
@@ -187,16 +185,15 @@ class JobAnswer(JobSummary):
 
     @classmethod
     def of_view(cls, view: JobView) -> JobAnswer:
-        tasks = view.tasks[:SHOWN_TASKS]
         return cls(
             **JobSummary.of(view.job).model_dump(),
             fraction=round(view.fraction, 4),
             eta_s=None if view.eta_s is None else round(view.eta_s, 1),
             files_ahead=view.ahead,
             options=view.job.options,
-            counts=dict(Counter(task.state for task in view.tasks)),
-            tasks=[TaskAnswer.of(task) for task in tasks],
-            results=[ResultAnswer.of(result) for result in view.results if result.number < SHOWN_TASKS],
+            counts=dict(view.counts),
+            tasks=[TaskAnswer.of(task) for task in view.tasks],
+            results=[ResultAnswer.of(result) for result in view.results],
         )
 
 

@@ -136,10 +136,18 @@ def _stored(
 
     Raises NotFound, OptionInvalid.
     """
+    if not file_ids:
+        return []
+    intake = intake_of(state)
+    known = intake.records.find_all(owner, file_ids)
     records = []
     for file_id in file_ids:
+        record = known.get(file_id)
+        if record is not None and record.is_stored:
+            records.append(record)
+            continue
         try:
-            record = intake_of(state).find(owner, file_id)
+            record = intake.find(owner, file_id)  # its last byte may just have arrived
         except NotFound as error:
             raise NotFound(
                 f"You have no file {file_id[:64]!r}.", hint="See GET /v1/files.", field=field

@@ -80,7 +80,7 @@ def install(app: FastAPI) -> None:
 
 
 def problem_response(scope: Mapping[str, Any], error: Exception) -> JSONResponse:
-    """The answer to `error` in the request of `scope`; unexpected errors are logged here."""
+    """The answer to `error` in the request of `scope`; failures of the server are logged here."""
     known = translated(error)
     document = _noted(scope, known, error)
     return JSONResponse(document, known.http_status, _headers(scope, known), media_type=MEDIA_TYPE)
@@ -92,14 +92,18 @@ def late_problem(scope: Mapping[str, Any], error: Exception) -> dict[str, Any]:
 
 
 def _noted(scope: Mapping[str, Any], known: ClearCastError, error: Exception) -> dict[str, Any]:
-    """The document; the code goes to `FrontDoor`'s log and count, the unexpected is logged in full."""
+    """The document; the code goes to `FrontDoor`'s log and count.
+
+    What is the server's fault is logged. An error of ours, raised on purpose, is named by its code alone;
+    the way through the code is logged of the unexpected, be it what came out or what ours was made `from`.
+    """
     state = scope["state"]
     state[PROBLEM_CODE] = known.code
     if known.http_status >= HTTPStatus.INTERNAL_SERVER_ERROR and not known.retryable:
         logger.error(
             "request failed",
             extra={"request_id": state[REQUEST_ID], "code": known.code},
-            exc_info=error,
+            exc_info=None if isinstance(error, ClearCastError) and error.__cause__ is None else error,
         )
     return problem_document(known, state[REQUEST_ID], openai=is_openai(scope["path"]))
 

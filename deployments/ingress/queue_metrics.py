@@ -119,25 +119,28 @@ class QueueMetrics:
         # By pipeline, as the index `tasks_by_finish` is.
         pipelines = session.scalars(sa.select(Task.pipeline).distinct()).all()
         rows = session.execute(
-            sa.select(Task)
+            sa.select(
+                *(Task.job_id, Task.number, Task.round, Task.pipeline, Task.state),
+                *(Task.started_at, Task.finished_at, Task.duration_s),
+                Task.error["code"].as_string().label("code"),
+            )
             .where(Task.pipeline.in_(pipelines), Task.finished_at >= begin)
             .order_by(Task.finished_at)
             .limit(_PAGE)
-        ).scalars()
+        )
         for task in rows:
             key = (task.job_id, task.number, task.round)
-            if task.finished_at is not None and key not in self._seen:
+            if key not in self._seen:
                 self._seen[key] = task.finished_at
                 if task.finished_at >= self._started:
                     self._observe(task)
-            looked_at = task.finished_at or looked_at
+            looked_at = task.finished_at
         self._since = max(self._since, min(looked_at, now()))
         self._seen = {key: at for key, at in self._seen.items() if at >= self._since - _OVERLAP}
 
-    def _observe(self, task: Task) -> None:
-        error: dict[str, Any] = task.error or {}
-        self.finished.labels(task.pipeline, task.state, str(error.get("code", ""))).inc()
-        if task.started_at is None or task.finished_at is None:
+    def _observe(self, task: sa.Row[Any]) -> None:
+        self.finished.labels(task.pipeline, task.state, task.code or "").inc()
+        if task.started_at is None:
             return
         spent_s = max(0.0, (task.finished_at - task.started_at).total_seconds())
         self.seconds.labels(task.pipeline).observe(spent_s)

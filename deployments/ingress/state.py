@@ -17,6 +17,7 @@ from clearcast.storage.voice_store import VoiceStore
 from deployments.ingress.admission import Gate
 from deployments.ingress.catalog import Catalog
 from deployments.ingress.metrics import Metrics
+from deployments.ingress.password_turns import PasswordTurns
 from deployments.ingress.workroom import Workroom
 
 Replicas = Callable[[], Awaitable[Mapping[str, int]]]
@@ -36,6 +37,7 @@ class IngressState:
     voices: VoiceStore
     workroom: Workroom
     gate: Gate
+    passwords: PasswordTurns
     metrics: Metrics
     catalog: Catalog
     ready: Ready

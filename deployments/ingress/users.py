@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -12,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from clearcast.accounts.audit import Line
 from clearcast.accounts.principal import Principal
 from clearcast.accounts.users import MAX_NAME_CHARACTERS
-from clearcast.errors import Conflict, Forbidden, NotFound, OptionInvalid, ServiceUnavailable
+from clearcast.errors import Conflict, Forbidden, NotFound, OptionInvalid, Overloaded, ServiceUnavailable
 from deployments.ingress.access import Admin, Caller
 from deployments.ingress.auth import Account, ErasedAccount
 from deployments.ingress.forms import json_body, parse_json
@@ -111,16 +112,15 @@ async def list_users(
     status_code=201,
     operation_id="createUser",
     summary="Make an account for somebody",
-    responses=problems(Conflict),
+    responses=problems(Conflict, Overloaded),
     openapi_extra=json_body(NewUser.model_json_schema()),
 )
 async def create_user(request: Request, admin: Admin, state: State) -> Account:
     """For admins, whatever `accounts.sign_up` says; a key needs the scope `*`."""
     _assert_whole(admin)
     body = parse_json(NewUser, await read_body(request, MAX_BODY_BYTES))
-    person = await asyncio.to_thread(
-        state.accounts.users.create, body.name, body.password, is_admin=body.is_admin
-    )
+    create = partial(state.accounts.users.create, body.name, body.password, is_admin=body.is_admin)
+    person = await state.passwords.run(create)
     return Account.of(person, state.settings.storage.quota_bytes)
 
 
@@ -128,7 +128,7 @@ async def create_user(request: Request, admin: Admin, state: State) -> Account:
     "/v1/users/{user_id}",
     operation_id="changeUser",
     summary="Disable or enable somebody, set a quota or a password",
-    responses=problems(NotFound, Conflict),
+    responses=problems(NotFound, Conflict, Overloaded),
     openapi_extra=json_body(UserChange.model_json_schema()),
 )
 async def change_user(user_id: Id, request: Request, admin: Admin, state: State) -> Account:
@@ -138,7 +138,7 @@ async def change_user(user_id: Id, request: Request, admin: Admin, state: State)
         _assert_whole(admin)
     users = state.accounts.users
     if body.password is not None:
-        await asyncio.to_thread(users.set_password, user_id, body.password)
+        await state.passwords.run(users.set_password, user_id, body.password)
     person = await asyncio.to_thread(
         users.change,
         user_id,

@@ -1,9 +1,10 @@
 """Jobs of several steps, each a job of its own kind: clean, make louder, then write down who said what.
 
 A step that makes sound goes on from the sound before it. A step for speech hears the original, since taking
-noise away often makes recognition worse; after one person was extracted, or music taken apart, it hears
-that. `hears` in a step says otherwise, and must where everybody was extracted: none of those sounds is the
-one to go on from. Results are called after their step: "1-denoised", "2-boosted", "3-meeting".
+noise away often hurts recognition (not that of the rough engine: `bench/denoised_words.py`); after one
+person was extracted, or music taken apart, it hears that. `hears` in a step says otherwise, and must where
+everybody was extracted: none of those sounds is the one to go on from. Results are called after their step:
+"1-denoised", "2-boosted", "3-meeting".
 """
 
 from __future__ import annotations

@@ -20,7 +20,8 @@ def test_the_first_start_makes_an_admin_a_key_and_a_way_in(settings: Settings) -
         assert (admin.name, admin.is_admin, admin.has_password) == ("admin", True, False)
         principal = accounts.credentials.look_up(key)
         assert principal is not None and principal.user_id == admin.id and principal.is_whole
-        assert accounts.tokens.redeem(start.login_code) == admin.id
+        page = accounts.credentials.look_up(accounts.tokens.open_page(start.login_code))
+        assert page is not None and page.user_id == admin.id
 
 
 def test_later_starts_keep_the_key_and_give_a_link_until_there_is_a_password(settings: Settings) -> None:

@@ -26,7 +26,6 @@ from clearcast.speech.turns import Diarization, Span, Turn
 from clearcast.storage.voices import Voice, VoiceSample
 from clearcast.testing.media import write_tone_wav
 from pipelines import extract as flow
-from pipelines.identify import MOST_SPEECH_S
 from pipelines.recipe import KeptSound, Source
 from pipelines.recipes.extract import ExtractJobOptions, ExtractRecipe
 from pipelines.stages import ignore_stages, run_stage
@@ -115,8 +114,7 @@ async def test_hours_of_one_voice_are_compared_in_bounded_calls(two_speakers: Se
     mine = np.array([1.0, 0.0], np.float32)
     scores = await flow.turn_scores(services, CLIP, talk(*turns, (7300, 9000, A)), A, mine, told.append)
     assert scores == (pytest.approx(1.0),) * 721
-    assert max(calls) <= flow.CALL_SPEECH_S
-    assert calls[-1] <= MOST_SPEECH_S + 9.5 * 30
+    assert max(calls) <= flow.TURNS_AT_ONCE * flow.SCORED_TURN_S
     assert told == sorted(told) and told[-1] == 1.0
 
 

@@ -54,3 +54,14 @@ def test_events_of_a_job_are_committed_in_the_order_of_their_ids(
         progress.report((running, 0), "diarize", 0.5, 0.5)
     # Whoever had read the second event and gone on after it would have missed the first.
     assert seen == [event.id for event in records.events("anna", running, 0)]
+
+
+def test_tasks_are_marked_while_their_job_is_cancelled(database: Database, records: JobRecords) -> None:
+    job_id, _ = records.accept("anna", JobOrder("meeting", {}, [("file_1", "a.wav"), ("file_2", "b.wav")]))
+    progress = JobProgress(database)
+    # The later file first: the cancelling comes upon the rows the other way round.
+    backwards = progress.not_enqueued(2)[::-1]
+    with in_between(database, "UPDATE tasks", lambda: records.cancel("anna", job_id)):
+        progress.mark_enqueued(backwards)
+    assert records.state("anna", job_id) == "cancelled"
+    assert [progress.start(job_id, number, 0) for number in (0, 1)] == [None, None]

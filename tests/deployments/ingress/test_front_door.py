@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from clearcast.errors import Overloaded, ServiceTimeout
+from clearcast.errors import ModelCorrupt, ModelMissing, Overloaded, ServiceTimeout
 from clearcast.testing.services import FakeTranscriber, fake_services
 from tests.deployments.ingress.loopback import MakeApp, connect, wav
 
@@ -100,6 +100,20 @@ async def test_an_unexpected_error_says_nothing_to_the_caller_and_all_to_the_log
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.__dict__["request_id"] == problem["request_id"]
     assert record.exc_info is not None and "secret detail" in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize("cause", [None, ValueError("secret detail")])
+async def test_an_error_raised_on_purpose_is_logged_by_its_code_and_its_cause_with_its_way(
+    make_app: MakeApp, key: str, caplog: pytest.LogCaptureFixture, cause: Exception | None
+) -> None:
+    error = ModelMissing("It is not here.") if cause is None else ModelCorrupt("It is damaged.")
+    error.__cause__ = cause
+    async with connect(make_app(fake_services(transcriber=FakeTranscriber(error=error))), key) as client:
+        answer = await client.post("/v1/meetings", files={"file": wav(300)})
+    assert (answer.status_code, answer.json()["code"]) == (503, error.code)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.__dict__["code"] == error.code
+    assert (record.exc_info is None) == (cause is None)
 
 
 @pytest.mark.parametrize(

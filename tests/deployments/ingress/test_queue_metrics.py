@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import count
 
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
 from clearcast.storage.database import Database
@@ -99,6 +100,28 @@ def test_each_finished_task_is_counted_once(database: Database) -> None:
     again = {**took, "finished_at": begin + timedelta(seconds=50)}
     add_tasks(database, task(1, "succeeded", round=1, error=None, **again))
     assert watch.value("tasks_finished_total", state="succeeded", code="", **labels) == 2
+
+
+def test_a_look_loads_no_task_and_counts_in_the_database(database: Database) -> None:
+    long_ago = now() - timedelta(hours=1)
+    add_tasks(database, *(task(number, "succeeded", finished_at=long_ago) for number in range(20)))
+    add_tasks(database, *(task(number, "queued") for number in range(20, 40)))
+    watch = Watch(database)
+    add_tasks(database, task(40, "failed", finished_at=now(), error={"code": "model_missing"}))
+    loaded: list[object] = []
+
+    def note(one: object, _context: object) -> None:
+        loaded.append(one)
+
+    sa.event.listen(Task, "load", note)
+    try:
+        assert watch.value("tasks", state="queued") == 20
+        assert watch.value("tasks", state="succeeded") == 20
+    finally:
+        sa.event.remove(Task, "load", note)
+    assert not loaded
+    labels = {"pipeline": "meeting", "state": "failed", "code": "model_missing"}
+    assert watch.value("tasks_finished_total", **labels) == 1
 
 
 def test_the_records_are_read_once_a_second_at_most(database: Database) -> None:
