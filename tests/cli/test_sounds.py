@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from clearcast.cli.chain import parse_step
 from clearcast.testing.media import write_tone_wav
 
 RATE_HZ = 44_100
@@ -70,6 +71,31 @@ def test_wrong_wishes_are_told_before_any_work(run, tmp_path: Path) -> None:
     unknown = run("separate", source, "--stem", "choir", "-o", tmp_path / "out")
     assert unknown.exit_code != 0
     assert "choir" in unknown.stderr
+
+
+def test_files_of_one_name_have_results_of_their_own(run, tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        write_tone_wav(tmp_path / "in" / folder / "talk.wav", 0.5)
+    result = run("boost", tmp_path / "in", "-o", tmp_path / "out", "-f", "wav", "--bits", "24")
+    assert result.exit_code == 0, result.output
+    made = sorted((tmp_path / "out").rglob("*.wav"))
+    assert [str(path.relative_to(tmp_path / "out")) for path in made] == [
+        *("one/talk.boosted.wav", "two/talk.boosted.wav")
+    ]
+    assert soundfile.info(made[0]).subtype == "PCM_24"
+
+
+def test_a_step_may_have_commas_in_its_values() -> None:
+    assert parse_step('separate:stems=["vocals","drums"],hears=original') == {
+        "pipeline": "separate",
+        "options": {"stems": ["vocals", "drums"]},
+        "hears": "original",
+    }
+    assert parse_step("extract:voice=Khan, Sara,mode=2x")["options"] == {
+        "voice": "Khan, Sara",
+        "mode": "2x",
+    }
 
 
 def test_sounds_have_the_bits_that_are_asked_for(run, tmp_path: Path) -> None:
