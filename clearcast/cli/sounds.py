@@ -176,7 +176,9 @@ def _by_server(
         for result in ended.results:
             suffix = files.format_name if result.kind == "sound" else "json"
             target = _target(source, base, result.name, suffix)
-            client.jobs.download(job.id, target, result.name, result.task, suffix)
+            # Documents are stored as JSON.
+            form = suffix if result.kind == "sound" else None
+            client.jobs.download(job.id, target, result.name, result.task, form)
             made.append((target, _facts_of(result)))
         return made
 

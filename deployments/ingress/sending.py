@@ -98,13 +98,13 @@ async def send_file(
     return StreamingResponse(_sent(_pieces(path)), headers=headers, media_type=media_type)
 
 
+_STORED_TYPES = {"json": "application/json"}
+
+
 def _is_stored_as(record: FileRecord, name: str) -> bool:
-    """Whether it is a sound in that format already; of what was uploaded nobody knows that."""
-    return (
-        record.kind == "result"
-        and name in SOUND_FORMATS
-        and SOUND_FORMATS[name].mime_type == record.media_type
-    )
+    """Whether it is a result in that format already; of what was uploaded nobody knows that."""
+    media_type = SOUND_FORMATS[name].mime_type if name in SOUND_FORMATS else _STORED_TYPES.get(name)
+    return record.kind == "result" and media_type == record.media_type
 
 
 def disposition(name: str) -> str:

@@ -246,6 +246,7 @@ async def test_the_examples_of_the_page_of_the_api_work(
         assert said in printed
     assert (tmp_path / "meeting.json").read_text().startswith("{")
     assert (tmp_path / "monday.srt").read_text().startswith("1\n")
+    assert '"type": "extraction"' in (tmp_path / "timeline.json").read_text()
     assert (tmp_path / "clean.wav").read_bytes().startswith(b"RIFF")
     assert (tmp_path / "monday.vtt").read_text().startswith("WEBVTT")
 
