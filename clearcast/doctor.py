@@ -29,7 +29,7 @@ from clearcast.errors import ClearCastError, ModelError
 from clearcast.models.store import locate
 from clearcast.origin import APPLICATION_PACKAGES, assert_own_packages
 from clearcast.ports import bind_error
-from clearcast.settings import Settings, load_settings
+from clearcast.settings import DeploymentSettings, Settings, load_settings
 
 State = Literal["ok", "warn", "fail"]
 
@@ -176,10 +176,11 @@ def _processor_and_memory(settings: Settings) -> Check:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = psutil.virtual_memory()
     detail = f"{cores} cores, {memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB memory free"
-    limits = settings.serve
+    # Those that start when they are needed count too: they stay until they were idle for a while.
     asked = sum(
-        model.num_cpus * max(model.initial_replicas, model.min_replicas)
-        for model in (limits.diarizer, limits.embedder, limits.transcriber)
+        model.num_cpus * max(model.initial_replicas, model.min_replicas, 1)
+        for model in vars(settings.serve).values()
+        if isinstance(model, DeploymentSettings)
     )
     if asked > cores:
         return Check(

@@ -18,6 +18,7 @@ ClearCastError
 │   ├── SpeechTooShort        not enough speech to make a voiceprint
 │   ├── FileFormatInvalid     a transcript, RTTM or voices file that does not follow its format
 │   ├── EmbeddingMismatch     voiceprints of different models were compared
+│   ├── SpeakerAbsent         the person who is looked for does not speak in the recording
 │   ├── SeparationNeedsStereo  the sound has not the channels that it could be taken apart by
 │   ├── RequestMalformed      a request whose body or headers do not follow their format
 │   ├── MethodNotAllowed      the address exists, but not for this HTTP method

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from clearcast.audio.recording import Clip, FloatAudio, Recording
+from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, FloatAudio, Recording
 from clearcast.engines.boost.contract import BoostEngine
 from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
@@ -32,6 +32,8 @@ from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
 
 EngineT = TypeVar("EngineT", bound=Engine)
+
+_BATCH_SAMPLES = 60 * SAMPLE_RATE_HZ  # of speech that is in memory at a time
 
 
 class LocalDiarizer(OneAtATime):
@@ -59,7 +61,7 @@ class LocalEmbedder(OneAtATime):
         return self.engine.provenance, self.engine.calibration
 
     async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
-        return await self._run(lambda _report: embed_groups(self.engine, voices))
+        return await self._run(lambda report: embed_groups(self.engine, voices, report))
 
     async def likeness(self, voiceprint: Embedding, others: Sequence[Embedding]) -> tuple[float, ...]:
         scores = await self._run(lambda _report: self.engine.likeness(voiceprint, np.stack(others)))
@@ -92,13 +94,24 @@ class LocalTranscriber(OneAtATime):
         return await self._run(work, progress)
 
 
-def embed_groups(engine: EmbeddingEngine, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
-    """One voiceprint for each group of clips, all in one batch; None where a group holds too little."""
-    utterances = [_joined(group) for group in voices]
-    enough = [index for index, sound in enumerate(utterances) if engine.is_enough(sound)]
-    found: list[Embedding | None] = [None] * len(utterances)
-    for index, embedding in zip(enough, engine.embed([utterances[index] for index in enough]), strict=True):
-        found[index] = embedding
+def embed_groups(
+    engine: EmbeddingEngine, voices: Sequence[Sequence[Clip]], progress: Progress = ignore_progress
+) -> tuple[Embedding | None, ...]:
+    """One voiceprint for each group of clips; None where a group holds too little.
+
+    Groups share batches of `_BATCH_SAMPLES`, so that memory does not grow with their number.
+    """
+    found: list[Embedding | None] = [None] * len(voices)
+    batch: dict[int, FloatAudio] = {}
+    for index, group in enumerate(voices):
+        sound = _joined(group)
+        if engine.is_enough(sound):
+            batch[index] = sound
+        if index == len(voices) - 1 or sum(map(len, batch.values())) >= _BATCH_SAMPLES:
+            for place, embedding in zip(batch, engine.embed(list(batch.values())), strict=True):
+                found[place] = embedding
+            batch.clear()
+            progress((index + 1) / len(voices))
     return tuple(found)
 
 

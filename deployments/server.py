@@ -32,6 +32,9 @@ def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
     os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "3")
     callback = "deployments.backpressure.bound_proxy"  # uploads stay out of the proxy's memory
     os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", callback)
+    # Else the HTTP server inside Serve's proxy believes any forwarded address that comes over loopback;
+    # whom to believe is the setting http.trusted_proxies.
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
     import ray
 

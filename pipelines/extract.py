@@ -14,15 +14,20 @@ import numpy as np
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.embed.contract import Embedding
+from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.errors import OptionInvalid, SpeakerAbsent
 from clearcast.services import Services
 from clearcast.speech.turns import Diarization, Span
 from clearcast.storage.voices import Voice
 from pipelines.enrol import run_enrolment
 from pipelines.identify import identify_speakers, solo_turns
+from pipelines.stages import share
 
 # A pause in which nobody else talks is kept up to this length: breath and room make speech sound whole.
 BRIDGED_PAUSE_S = 0.5
+# So many turns are compared at a time, and so much of each: memory does not grow with the recording.
+TURNS_AT_ONCE = 32
+SCORED_TURN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,12 @@ async def voiceprint_of_clip(services: Services, clip: Clip) -> Embedding:
 
 
 async def find_speaker(
-    services: Services, clip: Clip, diarization: Diarization, voiceprint: Embedding, shown_as: str | None
+    services: Services,
+    clip: Clip,
+    diarization: Diarization,
+    voiceprint: Embedding,
+    shown_as: str | None,
+    progress: Progress = ignore_progress,
 ) -> Found:
     """The speaker of the recording who has that voice. Raises SpeakerAbsent when none is like enough."""
     _, calibration = await services.embedder.describe()
@@ -86,12 +96,16 @@ async def find_speaker(
         label if shown_as is None else shown_as,
         score,
         scores[ranked[1]] if len(ranked) > 1 else None,
-        await turn_scores(services, clip, diarization, label, voiceprint),
+        await turn_scores(services, clip, diarization, label, voiceprint, progress),
     )
 
 
 async def find_everyone(
-    services: Services, clip: Clip, diarization: Diarization, voices: Sequence[Voice]
+    services: Services,
+    clip: Clip,
+    diarization: Diarization,
+    voices: Sequence[Voice],
+    progress: Progress = ignore_progress,
 ) -> tuple[Found, ...]:
     """Every speaker, by name where the voice is enrolled; their turns are compared with their own voice."""
     speakers = await identify_speakers(services, clip, diarization, voices)
@@ -103,9 +117,16 @@ async def find_everyone(
                 speaker.shown_as,
                 speaker.best_score if speaker.verdict == "identified" else None,
                 speaker.runner_up_score if speaker.verdict == "identified" else None,
-                await turn_scores(services, clip, diarization, speaker.label, voiceprint),
+                await turn_scores(
+                    services,
+                    clip,
+                    diarization,
+                    speaker.label,
+                    voiceprint,
+                    share(progress, number / len(speakers), 1 / len(speakers)),
+                ),
             )
-            for speaker, voiceprint in zip(speakers, own, strict=True)
+            for number, (speaker, voiceprint) in enumerate(zip(speakers, own, strict=True))
         ]
     )
 
@@ -131,15 +152,27 @@ async def speaker_scores(
 
 
 async def turn_scores(
-    services: Services, clip: Clip, diarization: Diarization, label: str, voiceprint: Embedding | None
+    services: Services,
+    clip: Clip,
+    diarization: Diarization,
+    label: str,
+    voiceprint: Embedding | None,
+    progress: Progress = ignore_progress,
 ) -> tuple[float | None, ...]:
-    """How like that voice each turn of a speaker is; None for turns too short to say."""
+    """How like that voice each turn of a speaker is, by its first minute; None where it is too short."""
     turns = [turn.span for turn in diarization.turns if turn.speaker == label]
-    embeddings = await services.embedder.embed([_clips(clip, [span]) for span in turns])
-    known = [one for one in embeddings if one is not None]
-    if not known or voiceprint is None:
+    if voiceprint is None:
         return (None,) * len(turns)
-    scores = iter(await services.embedder.likeness(voiceprint, known))
+    embeddings: list[Embedding | None] = []
+    for start in range(0, len(turns), TURNS_AT_ONCE):
+        heads = [
+            Span(span.start_s, min(span.end_s, span.start_s + SCORED_TURN_S))
+            for span in turns[start : start + TURNS_AT_ONCE]
+        ]
+        embeddings += await services.embedder.embed([_clips(clip, [span]) for span in heads])
+        progress(len(embeddings) / len(turns))
+    known = [one for one in embeddings if one is not None]
+    scores = iter(await services.embedder.likeness(voiceprint, known) if known else ())
     return tuple(None if one is None else next(scores) for one in embeddings)
 
 

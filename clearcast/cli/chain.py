@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,15 +17,18 @@ from clearcast.cli.sounds import over_sounds
 from clearcast.cli.voice_shelves import local_voices
 from clearcast.cli.workers import refuse_with_server
 
+# A comma ends a value only where another option begins: names and JSON lists have commas too.
+_NEXT_OPTION = re.compile(r",(?=\s*[a-z_]+\s*=)")
+
 
 def parse_step(text: str) -> dict[str, Any]:
     """A step: "boost:target_lufs=-16,hears=original" → its pipeline, options and what it hears.
 
-    Values are JSON where they can be, else text. Raises BadParameter.
+    Values are JSON where they can be, else text: a voice called 7 is voice="7". Raises BadParameter.
     """
     pipeline, _, rest = text.partition(":")
     step: dict[str, Any] = {"pipeline": pipeline.strip(), "options": {}}
-    for part in filter(None, (part.strip() for part in rest.split(","))):
+    for part in filter(None, (part.strip() for part in _NEXT_OPTION.split(rest))):
         name, equals, value = part.partition("=")
         if not equals:
             raise click.BadParameter(f"{part!r} is not NAME=VALUE", param_hint="--step")
@@ -71,12 +75,14 @@ def chain(
 ) -> None:
     """Several steps, each going on from the sound that the one before made; every result is kept.
 
-    Steps that write down speech hear the original, since taking noise away often makes recognition worse;
-    hears=previous says otherwise. After extract and separate they hear what was taken out.
+    Steps that write down speech hear the original, since taking noise away often hurts recognition (the
+    rough engine pocketsphinx gains by it); hears=previous says otherwise. After extract and separate they
+    hear what was taken out.
 
     \b
     clearcast chain talk.mp3 -s enhance -s boost:target_lufs=-16 -s meeting:language=en
     clearcast chain talk.mp3 -s extract:voice=Anna -s transcription
+    clearcast chain song.mp3 -s 'separate:stems=["vocals"]' -s enhance
     clearcast chain noisy.wav -s enhance:attenuation_limit_db=12 -s transcription:hears=previous
     """
     refuse_with_server(server, voices=voices_file)

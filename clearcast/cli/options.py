@@ -47,6 +47,14 @@ class SoundFiles:
     inputs: tuple[str, ...]
     folder: Path
     format_name: str
+    bits: int | None
+
+    @property
+    def bits_per_sample(self) -> int | None:
+        """As asked for; without that, 24 where the format is lossless. 32 means floating point."""
+        if self.bits is not None:
+            return self.bits
+        return 24 if SOUND_FORMATS[self.format_name].lossless else None
 
 
 def _as_one(
@@ -100,7 +108,7 @@ files = _as_one(
 sounds = _as_one(
     "files",
     SoundFiles,
-    {name: name for name in ("inputs", "folder", "format_name")},
+    {name: name for name in ("inputs", "folder", "format_name", "bits")},
     click.argument("inputs", nargs=-1, required=True, metavar="FILE|FOLDER|- …"),
     click.option(
         "--output",
@@ -118,6 +126,12 @@ sounds = _as_one(
         type=click.Choice(sorted(SOUND_FORMATS)),
         default="flac",
         help="Of the sounds: flac and wav lose nothing. (flac)",
+    ),
+    click.option(
+        "--bits",
+        type=click.Choice(["16", "24", "32"]),
+        callback=lambda _ctx, _param, bits: None if bits is None else int(bits),
+        help="For each sample of flac (16, 24) and wav (16, 24; 32 is floating point). (24)",
     ),
 )
 

@@ -74,12 +74,11 @@ def plan_outputs(
     return _not_onto_inputs(OutputPlan(checked, _in_folder(sources, target, checked)))
 
 
-def _in_folder(
-    sources: Sequence[Source], folder: Path, formats: Sequence[str]
-) -> dict[Source, dict[str, Path]]:
+def bases_in(folder: Path, sources: Sequence[Source]) -> dict[Source, Path]:
+    """The path of each source's results without their endings, one of its own for each."""
     # "talk.wav" and "talk.mp3" side by side: their results keep the whole name, "talk.wav.json".
     stems = Counter(source.relative.with_suffix("") for source in sources)
-    files: dict[Source, dict[str, Path]] = {}
+    bases: dict[Source, Path] = {}
     taken: set[Path] = set()
     for source in sources:
         bare = source.relative.with_suffix("")
@@ -89,8 +88,17 @@ def _in_folder(
             base = folder / source.relative.with_name(f"{source.relative.name}-{number}")
             number += 1
         taken.add(base)
-        files[source] = {name: base.with_name(base.name + FORMATS[name].suffix) for name in formats}
-    return files
+        bases[source] = base
+    return bases
+
+
+def _in_folder(
+    sources: Sequence[Source], folder: Path, formats: Sequence[str]
+) -> dict[Source, dict[str, Path]]:
+    return {
+        source: {name: base.with_name(base.name + FORMATS[name].suffix) for name in formats}
+        for source, base in bases_in(folder, sources).items()
+    }
 
 
 def _checked(names: Sequence[str], kind: type[Result]) -> tuple[str, ...]:

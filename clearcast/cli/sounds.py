@@ -15,17 +15,23 @@ import click
 from pydantic import ValidationError
 from rich.table import Table
 
+from clearcast.audio.atomic import whole_or_absent
+from clearcast.audio.encode import FORMATS
 from clearcast.audio.sound import encode_sound
 from clearcast.cli import exit_codes
 from clearcast.cli.inputs import Source, collect
 from clearcast.cli.job_view import follow_job
 from clearcast.cli.options import ServerOptions, SoundFiles
+from clearcast.cli.outputs import bases_in
 from clearcast.cli.progress import StageBars
 from clearcast.cli.session import Session
 from clearcast.cli.workers import LocalWorker, connect, temporary_folder
 from clearcast.client import ClearCast
+from clearcast.client.types import Job, JobResult
+from clearcast.client.wire import error_of_task
 from clearcast.errors import (
     AccessError,
+    Cancelled,
     ClearCastError,
     ModelError,
     NotFound,
@@ -35,6 +41,7 @@ from clearcast.errors import (
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.json_file import write_json
+from clearcast.speech.provenance import Provenance
 from clearcast.storage.voices import Voice
 from pipelines.recipe import KeptSound, Recipe
 from pipelines.recipes import all_recipes
@@ -42,7 +49,8 @@ from pipelines.stages import StageProgress
 
 Facts = Mapping[str, Any]
 Made = Sequence[tuple[Path, Facts]]
-Make = Callable[[Source, StageProgress], Made]
+Make = Callable[[Source, Path, StageProgress], Made]
+"""Makes the sounds of a source; their paths begin with the one given."""
 
 # The services whose models a recipe needs.
 _SERVICES = {
@@ -74,31 +82,33 @@ def over_sounds(
     A single file's error is raised. Of several files the failed ones are told, and the program exits with
     SOME_FAILED; an error that every file would meet ends the run at once.
     """
+    if files.bits not in (None, *FORMATS[files.format_name].codecs):
+        raise OptionInvalid(f"{files.format_name} does not have --bits {files.bits}.")
     recipe = all_recipes()[pipeline]
     options = {name: value for name, value in given.items() if value not in (None, ())}
     with ExitStack() as stack:
         temporary = stack.enter_context(temporary_folder())
         sources = collect(files.inputs, temporary, session.settings.audio.max_upload_bytes)
-        files.folder.mkdir(parents=True, exist_ok=True)
         if server.url is None:
             worker = LocalWorker(session, session.settings, temporary, voices)
             make = _locally(worker, recipe, options, files)
         else:
             client = stack.enter_context(connect(session, server))
             make = _by_server(session, client, pipeline, options, files)
-        failed = _run(session, sources, make)
+        failed = _run(session, bases_in(files.folder, sources), make)
     if failed:
         raise click.exceptions.Exit(exit_codes.SOME_FAILED)
 
 
-def _run(session: Session, sources: Sequence[Source], make: Make) -> int:
-    bars, failed = StageBars(session, len(sources)), 0
-    for source in sources:
+def _run(session: Session, bases: Mapping[Source, Path], make: Make) -> int:
+    bars, failed = StageBars(session, len(bases)), 0
+    for source, base in bases.items():
+        base.parent.mkdir(parents=True, exist_ok=True)
         try:
             with bars.file(source.shown) as progress:
-                made = make(source, progress)
+                made = make(source, base, progress)
         except ClearCastError as error:
-            if len(sources) == 1 or isinstance(error, _HOPELESS):
+            if len(bases) == 1 or isinstance(error, _HOPELESS):
                 raise
             session.show_error(error, about=source.shown)
             failed += 1
@@ -117,22 +127,25 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
     try:
         wanted = recipe.Options.model_validate(texts)
     except ValidationError as error:
-        raise OptionInvalid(error.errors(include_url=False)[0]["msg"]) from error
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise OptionInvalid(f"{where}: {first['msg']}." if where else f"{first['msg']}.") from error
     worker.require(*_needed(recipe.name, texts))
 
-    def make(source: Source, progress: StageProgress) -> Made:
+    def make(source: Source, base: Path, progress: StageProgress) -> Made:
         bench, outcome = worker.make_sounds(recipe, source.path, wanted, progress)
         made: list[tuple[Path, Facts]] = []
         for name, result in outcome.results.items():
             if isinstance(result, KeptSound):
-                target = _target(source, name, files.format_name, files)
-                encode_sound(bench.sound_path(name), target, files.format_name)
+                target = _target(source, base, name, files.format_name)
+                encode_sound(bench.sound_path(name), target, files.format_name, files.bits_per_sample)
                 made_by = "; ".join(map(str, result.provenance))
                 made.append((target, {"made by": made_by, **result.score}))
             else:
-                target = _target(source, name, "json", files)
+                target = _target(source, base, name, "json")
                 text = write_extracted(result) if isinstance(result, Extracted) else write_json(result)
-                target.write_text(text, encoding="utf-8")
+                with whole_or_absent(target) as temporary:
+                    temporary.write_text(text, encoding="utf-8", newline="\n")
                 made.append((target, {}))
         return made
 
@@ -149,27 +162,49 @@ def _needed(pipeline: str, options: Mapping[str, Any]) -> set[str]:
 def _by_server(
     session: Session, client: ClearCast, pipeline: str, options: Mapping[str, Any], files: SoundFiles
 ) -> Make:
+    if files.bits is not None:
+        raise click.UsageError("--bits does not go with --server: flac has 24 bits from there, wav 16.")
     known = {
         name: client.files.upload(value).id if isinstance(value, Path) else value
         for name, value in options.items()
     }
 
-    def make(source: Source, _progress: StageProgress) -> Made:
+    def make(source: Source, base: Path, _progress: StageProgress) -> Made:
         job = client.jobs.submit(pipeline, source.path, options=known)
-        ended = follow_job(session, client, job.id)
+        ended = _succeeded(follow_job(session, client, job.id))
         made: list[tuple[Path, Facts]] = []
         for result in ended.results:
             suffix = files.format_name if result.kind == "sound" else "json"
-            target = _target(source, result.name, suffix, files)
-            client.jobs.download(job.id, target, result.name, result.task, suffix)
-            made.append((target, {}))
+            target = _target(source, base, result.name, suffix)
+            # Documents are stored as JSON.
+            form = suffix if result.kind == "sound" else None
+            client.jobs.download(job.id, target, result.name, result.task, form)
+            made.append((target, _facts_of(result)))
         return made
 
     return make
 
 
-def _target(source: Source, name: str, suffix: str, files: SoundFiles) -> Path:
-    path = files.folder / f"{source.relative.stem}.{name}.{suffix}"
+def _succeeded(job: Job) -> Job:
+    """Raises what the job failed of; what it made before that stays on the server."""
+    if job.state == "cancelled":
+        raise Cancelled(f"The job {job.id} was cancelled.")
+    for task in job.tasks:
+        if task.error is not None:
+            raise error_of_task(task.error)
+    return job
+
+
+def _facts_of(result: JobResult) -> Facts:
+    """What made a sound, and its score card; nothing for documents, as for those made here."""
+    if result.kind != "sound":
+        return {}
+    made_by = [Provenance(**one) for one in result.facts.get("provenance", ())]
+    return {"made by": "; ".join(map(str, made_by)), **result.facts.get("score", {})}
+
+
+def _target(source: Source, base: Path, name: str, suffix: str) -> Path:
+    path = base.with_name(f"{base.name}.{name}.{suffix}")
     if path.resolve() == source.path.resolve():
         raise click.UsageError(f"The result would overwrite the input {path}.")
     return path

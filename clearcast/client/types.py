@@ -76,13 +76,18 @@ class JobTask:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """Where a result is; `is_partial` while later stages are to come, or after they failed."""
+    """Where a result is; `is_partial` while later stages are to come, or after they failed.
+
+    `facts`: of a sound its length, what made it, and its score card under "score"; of a document the score
+    card of the recording.
+    """
 
     task: int
     name: str
     kind: str
     is_partial: bool
     url: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

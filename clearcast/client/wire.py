@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from clearcast.client.types import JobProblem
 from clearcast.errors import (
     ClearCastError,
     FileFormatInvalid,
@@ -236,6 +237,12 @@ def _json(response: httpx.Response) -> Any:
         return response.json()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FileFormatInvalid("The server did not answer in JSON: is it a ClearCast?") from error
+
+
+def error_of_task(problem: JobProblem) -> ClearCastError:
+    """The error that ended a file of a job."""
+    kind = _classes().get(problem.code, ClearCastError)
+    return kind(problem.detail, hint=problem.hint)
 
 
 def error_of(response: httpx.Response) -> ClearCastError:

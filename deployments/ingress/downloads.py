@@ -76,7 +76,8 @@ async def download_file(
     """By ranges as it is stored, whole in another format.
 
     Sound keeps its rate and channels as far as the format has them (Opus is always 48 kHz; more channels
-    than two are mixed into one in mp3, ogg, opus and m4a); wav and flac have 16 bits.
+    than two are mixed into one in mp3, ogg, opus and m4a); wav and flac have 16 bits. Sounds that jobs made
+    are stored as flac with 24 bits.
     """
     record = await asyncio.to_thread(intake_of(state).find, owner, file_id)
     return await send_file(request, state, record, format_name, until_sent)

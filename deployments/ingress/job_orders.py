@@ -110,7 +110,7 @@ async def _checked(
         options = recipe.Options.model_validate(wanted.options)
     except ValidationError as error:
         raise from_validation(error) from error
-    await asyncio.to_thread(_stored, state, owner, options.file_ids())
+    await asyncio.to_thread(_stored, state, owner, options.file_ids(), "options")
     known_files = await asyncio.to_thread(_stored, state, owner, wanted.file_ids)
     files = [*known_files, *came]
     if not files:
@@ -129,8 +129,13 @@ async def _checked(
     )
 
 
-def _stored(state: IngressState, owner: str, file_ids: Sequence[str]) -> list[FileRecord]:
-    """The owner's files of these ids, all of them whole. Raises NotFound, OptionInvalid."""
+def _stored(
+    state: IngressState, owner: str, file_ids: Sequence[str], field: str = "file_ids"
+) -> list[FileRecord]:
+    """The owner's files of these ids, all of them whole; `field` of the request names them.
+
+    Raises NotFound, OptionInvalid.
+    """
     if not file_ids:
         return []
     intake = intake_of(state)
@@ -145,10 +150,10 @@ def _stored(state: IngressState, owner: str, file_ids: Sequence[str]) -> list[Fi
             record = intake.find(owner, file_id)  # its last byte may just have arrived
         except NotFound as error:
             raise NotFound(
-                f"You have no file {file_id[:64]!r}.", hint="See GET /v1/files.", field="file_ids"
+                f"You have no file {file_id[:64]!r}.", hint="See GET /v1/files.", field=field
             ) from error
         if not record.is_stored:
-            raise OptionInvalid(f"The upload {file_id} is not finished yet.", field="file_ids")
+            raise OptionInvalid(f"The upload {file_id} is not finished yet.", field=field)
         records.append(record)
     return records
 

@@ -78,6 +78,8 @@ async def send_file(
         raise OptionInvalid(
             f"There is no format {name[:40]!r}.", hint=f"Formats: {', '.join(FORMATS)}.", field="format"
         )
+    if _is_stored_as(record, name):
+        return await _as_stored(request, state, record)
     headers = {
         "ETag": f'W/"{record.sha256}-{name}"',
         "Accept-Ranges": "none",
@@ -94,6 +96,15 @@ async def send_file(
     size_bytes = (await asyncio.to_thread(path.stat)).st_size
     headers["Content-Length"] = str(size_bytes)
     return StreamingResponse(_sent(_pieces(path)), headers=headers, media_type=media_type)
+
+
+_STORED_TYPES = {"json": "application/json"}
+
+
+def _is_stored_as(record: FileRecord, name: str) -> bool:
+    """Whether it is a result in that format already; of what was uploaded nobody knows that."""
+    media_type = SOUND_FORMATS[name].mime_type if name in SOUND_FORMATS else _STORED_TYPES.get(name)
+    return record.kind == "result" and media_type == record.media_type
 
 
 def disposition(name: str) -> str:

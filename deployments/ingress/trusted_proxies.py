@@ -5,8 +5,8 @@ What lives here: believing `X-Forwarded-For` and `X-Forwarded-Proto`, from the a
 the address (`access.py`) and of the scheme (`auth.py`).
 
 The server inside Ray Serve's own proxy is uvicorn, which believes both headers from loopback before a
-request comes here, unless the environment it was started in says `FORWARDED_ALLOW_IPS=`
-(`docs/operations.md`).
+request comes here, unless the environment it was started in says `FORWARDED_ALLOW_IPS=`, as
+`deployments/server.py` does.
 """
 
 from __future__ import annotations

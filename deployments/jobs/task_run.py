@@ -162,7 +162,7 @@ class TaskRun:
             duration_s=decoded.duration_s,
             choose_voices=self._choose_voices,
             reference=self._reference,
-            listen=self._copies.listen,
+            listen=lambda sound: self._persistently(lambda: self._copies.listen(sound)),
             place=self._place,
         )
         return await run_scored(
@@ -251,7 +251,10 @@ class TaskRun:
 
     async def _reference(self, file_id: str) -> Clip:
         files = FileRecords(self._shop.database)
-        record = await asyncio.to_thread(files.find, self._order.owner_id, file_id)
+        try:
+            record = await asyncio.to_thread(files.find, self._order.owner_id, file_id)
+        except NotFound:
+            return await self._copies.reference(None)
         return await self._copies.reference(record.blob_key)
 
     def _on_progress(self, stage: str) -> Progress:

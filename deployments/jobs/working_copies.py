@@ -92,9 +92,10 @@ class WorkingCopies:
         return Clip(copy.resolve().as_uri())
 
     async def listen(self, sound: Path) -> Clip:
-        """A sound that the job made, mono 16 kHz."""
+        """A sound that the job made, mono 16 kHz. Every sound has a name of its own, so once is enough."""
         copy = sound.with_suffix(".wav")
-        await prepare(sound, copy, self._limits)
+        if not await asyncio.to_thread(copy.is_file):
+            await prepare(sound, copy, self._limits)
         return Clip(copy.resolve().as_uri())
 
 

@@ -1,9 +1,10 @@
 """Jobs of several steps, each a job of its own kind: clean, make louder, then write down who said what.
 
 A step that makes sound goes on from the sound before it. A step for speech hears the original, since taking
-noise away often makes recognition worse; after one person was extracted, or music taken apart, it hears
-that. `hears` in a step says otherwise. Results are called after their step: "1-denoised", "2-boosted",
-"3-meeting".
+noise away often hurts recognition (not that of the rough engine: `bench/denoised_words.py`); after one
+person was extracted, or music taken apart, it hears that. `hears` in a step says otherwise, and must where
+everybody was extracted: none of those sounds is the one to go on from. Results are called after their step:
+"1-denoised", "2-boosted", "3-meeting".
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from clearcast.speech.extraction import Timeline
 from pipelines.recipe import Hears, KeptSound, Recipe, RecipeOptions, RecipeResult, Source
 from pipelines.recipes.boost import BoostRecipe
 from pipelines.recipes.enhance import EnhanceRecipe
-from pipelines.recipes.extract import ExtractRecipe
+from pipelines.recipes.extract import ExtractJobOptions, ExtractRecipe
 from pipelines.recipes.meeting import DiarizationRecipe, MeetingRecipe
 from pipelines.recipes.separate import SeparateRecipe
 from pipelines.recipes.transcription import TranscriptionRecipe
@@ -58,6 +59,10 @@ class Step(RecipeOptions):
     def recipe(self) -> Recipe:
         return _RECIPES[self.pipeline]
 
+    @property
+    def makes_sound(self) -> bool:
+        return "sound" in self.recipe.hears
+
     def parsed(self) -> RecipeOptions:
         """Raises OptionInvalid, naming the step."""
         try:
@@ -75,8 +80,16 @@ class ChainOptions(RecipeOptions):
 
     @model_validator(mode="after")
     def _steps_are_right(self) -> Self:
-        for step in self.steps:
-            step.parsed()
+        is_several = False
+        for number, step in enumerate(self.steps, 1):
+            options = step.parsed()
+            if is_several and step.hears != "original":
+                raise OptionInvalid(
+                    f"Step {number} ({step.pipeline}) cannot go on from everybody apart.",
+                    hint='Give it hears "original", or extract one person.',
+                )
+            if step.makes_sound:
+                is_several = isinstance(options, ExtractJobOptions) and options.everyone
         return self
 
     def file_ids(self) -> tuple[str, ...]:
@@ -121,7 +134,9 @@ class ChainRecipe(Recipe):
             for name, result in found.items():
                 results[link.name_of(name, result)] = result
             made = step.recipe.output(found) or made
-            is_selected = is_selected or step.pipeline in _SELECTING
+            if step.makes_sound:
+                was_selected = is_selected and step.hears != "original"
+                is_selected = was_selected or step.pipeline in _SELECTING
         return results
 
     def partial(self, finished: Mapping[str, Any]) -> Mapping[str, RecipeResult]:
@@ -153,7 +168,7 @@ class _Link:
         if made is None or self._step.hears == "original":
             return numbered
         sound = original.place(made.name)
-        if "sound" in self._step.recipe.hears:
+        if self._step.makes_sound:
             numbered = replace(numbered, sound=sound)
         if "speech" in self._step.recipe.hears and (is_selected or self._step.hears == "previous"):
             numbered = replace(numbered, clip=await original.listen(sound))

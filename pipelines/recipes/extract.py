@@ -84,45 +84,67 @@ class ExtractRecipe(Recipe):
         )
         found = await stage(
             "match",
-            lambda _report: _match(services, source, diarization, options),
+            lambda report: _match(services, source, diarization, options, report),
             lambda fraction: progress("match", fraction),
         )
         progress("match", 1.0)
         results: dict[str, KeptSound] = {}
         timelines: list[Timeline] = []
-        for number, speaker in enumerate(found):
-            name = f"speaker-{number + 1}" if options.everyone else EXTRACTED
+        names = [f"speaker-{number + 1}" if options.everyone else EXTRACTED for number in range(len(found))]
+        for number, (name, speaker) in enumerate(zip(names, found, strict=True)):
             work = _Extraction(services, source, diarization, speaker, name, options)
             heard = share(lambda part: progress("extract", part), number / len(found), 1 / len(found))
             sound, timeline = await stage(f"extract/{number}", work.run, heard)
             results[name] = sound
             timelines.append(timeline)
-            boost = options.boost_if_asked()
-            if boost is not None:
-                louder = f"{name}-boosted" if options.everyone else "boosted"
-                results[louder] = await boosted(
-                    services, source, source.place(name), boost, progress, stage, louder
-                )
+        results |= await _boosted(services, source, names, options, progress, stage)
         makers = await _makers(services, diarization, results.values())
         return {**results, TIMELINE: Extracted(tuple(timelines), source.duration_s, makers)}
 
 
+async def _boosted(
+    services: Services,
+    source: Source,
+    names: Sequence[str],
+    options: ExtractJobOptions,
+    progress: StageProgress,
+    stage: StageHook,
+) -> dict[str, KeptSound]:
+    """Louder, if that was asked for; after all are extracted, so that progress never goes back."""
+    boost = options.boost_if_asked()
+    results: dict[str, KeptSound] = {}
+    for number, name in enumerate(names if boost is not None else ()):
+        assert boost is not None
+        louder = f"{name}-boosted" if options.everyone else "boosted"
+
+        def heard(group: str, part: float, number: int = number) -> None:
+            progress(group, (number + part) / len(names))
+
+        results[louder] = await boosted(services, source, source.place(name), boost, heard, stage, louder)
+    return results
+
+
 async def _match(
-    services: Services, source: Source, diarization: Diarization, options: ExtractJobOptions
+    services: Services,
+    source: Source,
+    diarization: Diarization,
+    options: ExtractJobOptions,
+    progress: Progress,
 ) -> tuple[flow.Found, ...]:
     """Whom to extract. Raises SpeakerAbsent."""
     if not diarization.turns:
         raise SpeakerAbsent("Nobody speaks in this recording.")
     if options.everyone:
         voices = await source.choose_voices(())
-        return await flow.find_everyone(services, source.clip, diarization, voices)
+        return await flow.find_everyone(services, source.clip, diarization, voices, progress)
     if options.voice is not None:
         (voice,) = await source.choose_voices((options.voice,))
         wanted = await flow.voiceprint_of_voice(services, voice)
     else:
         assert options.reference_file_id is not None
         wanted = await flow.voiceprint_of_clip(services, await source.reference(options.reference_file_id))
-    return (await flow.find_speaker(services, source.clip, diarization, wanted, options.voice),)
+    name = options.voice
+    return (await flow.find_speaker(services, source.clip, diarization, wanted, name, progress),)
 
 
 class _Extraction:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from clearcast.engines.engine import Progress
 from clearcast.engines.separate.contract import ACCOMPANIMENT, VOCALS, SeparateOptions
@@ -12,15 +13,23 @@ from clearcast.services import Services
 from pipelines.recipe import Hears, KeptSound, Recipe, RecipeOptions, RecipeResult, Source
 from pipelines.stages import StageHook, StageProgress
 
+# Which there are, the engine knows; files are called so before it is asked.
+StemName = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,31}$")]
+
 
 class SeparateJobOptions(RecipeOptions):
-    stems: tuple[str, ...] = Field(
+    stems: tuple[StemName, ...] = Field(
         default=(VOCALS, ACCOMPANIMENT),
         min_length=1,
         max_length=16,
         description="Which to make: vocals, drums, bass, other (guitar, piano), as the engine has them, and"
         " accompaniment, which is everything but the vocals.",
     )
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        SeparateOptions(self.stems)  # raises OptionInvalid
+        return self
 
 
 class SeparateRecipe(Recipe):

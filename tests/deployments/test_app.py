@@ -14,8 +14,8 @@ from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.errors import SettingsInvalid
-from clearcast.settings import Settings
-from deployments.app import AppArgs, build, wire
+from clearcast.settings import Settings, load_settings
+from deployments.app import MODELS, AppArgs, build, wire
 from deployments.handles import Caller, ServedDiarizer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize("profile", ["local", "gpu", "cluster"])
 def test_every_profile_can_be_built(profile: str) -> None:
     assert build(AppArgs(profile=profile)) is not None
+
+
+@pytest.mark.parametrize(("profile", "most_cpus", "most_gpus"), [("local", 1.0, 0.0), ("gpu", 4.0, 1.0)])
+def test_one_machine_has_room_for_all_models_at_once(
+    profile: str, most_cpus: float, most_gpus: float
+) -> None:
+    serve_settings = load_settings(profile).serve
+    limits = [getattr(serve_settings, name) for name in MODELS]
+    shared_cpus = 0.1 + 0.1  # the ingress, and the runner of jobs
+    assert sum(one.num_cpus * one.max_replicas for one in limits) + shared_cpus <= most_cpus
+    assert sum(one.num_gpus * one.max_replicas for one in limits) <= most_gpus + 1e-9
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:

@@ -90,19 +90,22 @@ async def test_speech_is_heard_as_it_was_unless_told_otherwise(tmp_path: Path) -
 
 
 async def test_after_extraction_that_person_is_heard(tmp_path: Path) -> None:
-    extract = {"pipeline": "extract", "options": {"everyone": True, "mode": "2x"}}
+    reference = str(write_tone_wav(tmp_path / "reference.wav", 4.0))
+    extract = {"pipeline": "extract", "options": {"reference_file_id": reference, "mode": "2x"}}
     outcome, peaks = await run(tmp_path, {"pipeline": "transcription"}, extract, {"pipeline": "meeting"})
-    assert list(outcome.results) == [
-        "1-transcript",
-        "2-speaker-1",
-        "2-speaker-1-boosted",
-        "2-timeline",
-        "3-meeting",
-    ]
+    assert list(outcome.results) == ["1-transcript", "2-extracted", "2-boosted", "2-timeline", "3-meeting"]
     timeline = outcome.results["2-timeline"]
     assert isinstance(timeline, Extracted)
-    assert [one.result for one in timeline.timelines] == ["2-speaker-1"]
+    assert [one.result for one in timeline.timelines] == ["2-extracted"]
     assert peaks[1] == pytest.approx(peaks[0] / 2, abs=0.02)
+
+
+async def test_what_was_made_of_the_original_is_not_taken_for_one_persons_voice(tmp_path: Path) -> None:
+    extract = {"pipeline": "extract", "options": {"everyone": True}}
+    again, write = {"pipeline": "boost", "hears": "original"}, {"pipeline": "transcription"}
+    _, (heard,) = await run(tmp_path, extract, again, write)
+    _, (as_it_was,) = await run(tmp_path, write)
+    assert heard == as_it_was
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,9 @@ async def test_after_extraction_that_person_is_heard(tmp_path: Path) -> None:
         [{"pipeline": "extract"}],
         [{"pipeline": "boost", "hears": "nothing"}],
         [{"pipeline": "boost"}] * 7,
+        [{"pipeline": "extract", "options": {"everyone": True}}, {"pipeline": "meeting"}],
+        [{"pipeline": "separate", "options": {"stems": ["../vocals"]}}],
+        [{"pipeline": "separate", "options": {"stems": ["vocals", "vocals"]}}],
     ],
 )
 def test_wrong_steps_are_refused(steps: list[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clearcast.audio.recording import Clip
+from clearcast.engines.embed.contract import Embedding
 from clearcast.engines.engine import Progress
 from clearcast.engines.extract.contract import Extraction, ExtractOrder
 from clearcast.errors import OptionInvalid, SpeakerAbsent, SpeechTooShort
@@ -96,6 +98,26 @@ async def test_the_speaker_with_that_voice_is_found(two_speakers: Services) -> N
     assert found.turn_scores == (pytest.approx(0.99),)
 
 
+async def test_hours_of_one_voice_are_compared_in_bounded_calls(two_speakers: Services) -> None:
+    calls: list[float] = []
+    embedder = two_speakers.embedder
+
+    class Counting(ScriptedEmbedder):
+        async def embed(self, voices: Sequence[Sequence[Clip]]) -> tuple[Embedding | None, ...]:
+            calls.append(sum((clip.end_s or 0.0) - clip.start_s for group in voices for clip in group))
+            return tuple(np.array([1.0, 0.0], np.float32) for _ in voices)
+
+    assert isinstance(embedder, ScriptedEmbedder)
+    services = replace(two_speakers, embedder=Counting(embedder.voices, embedder.speech))
+    turns = [(start, start + 9.5, A) for start in range(0, 7200, 10)]
+    told: list[float] = []
+    mine = np.array([1.0, 0.0], np.float32)
+    scores = await flow.turn_scores(services, CLIP, talk(*turns, (7300, 9000, A)), A, mine, told.append)
+    assert scores == (pytest.approx(1.0),) * 721
+    assert max(calls) <= flow.TURNS_AT_ONCE * flow.SCORED_TURN_S
+    assert told == sorted(told) and told[-1] == 1.0
+
+
 async def test_somebody_else_is_never_given_instead(two_speakers: Services) -> None:
     stranger = np.array([-0.7, 0.5], np.float32)
     with pytest.raises(SpeakerAbsent) as caught:
@@ -157,16 +179,18 @@ async def test_a_job_gives_the_sound_and_its_timeline(two_speakers: Services, tm
 
 
 async def test_everybody_gets_a_file(two_speakers: Services, tmp_path: Path) -> None:
+    order, told = list(ExtractRecipe.weights), list[tuple[int, float]]()
     results = await ExtractRecipe().run(
         two_speakers,
         source_in(tmp_path),
         ExtractJobOptions(everyone=True, mode="2x"),
-        ignore_stages,
+        lambda stage, part: told.append((order.index(stage), part)),
         run_stage,
     )
-    sounds = ["speaker-1", "speaker-1-boosted", "speaker-2", "speaker-2-boosted"]
+    sounds = ["speaker-1", "speaker-2", "speaker-1-boosted", "speaker-2-boosted"]
     assert list(results) == [*sounds, "timeline"]
     assert all((tmp_path / f"{name}.rf64").exists() for name in sounds)
+    assert told == sorted(told)  # progress never goes back
 
 
 async def test_crowded_places_can_be_muted(two_speakers: Services, tmp_path: Path) -> None:

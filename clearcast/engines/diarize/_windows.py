@@ -140,10 +140,21 @@ class _Collector:
         self._waiting = []
 
     def windows(self) -> Windows:
+        """What was collected; the collector is spent then."""
         places = self._places
         return Windows(
             np.asarray([place.origin_s + place.first * FRAME_S for place in places], np.float64),
             np.asarray([place.origin_s + place.last * FRAME_S for place in places], np.float64),
             np.asarray([place.stretch for place in places], np.int64),
-            np.concatenate(self._done),
+            self._joined(),
         )
+
+    def _joined(self) -> Embedding:
+        """All embeddings; the parts are let go one by one, so that hours of them are in memory once."""
+        joined = np.empty((sum(map(len, self._done)), self._engine.dimension), np.float32)
+        place = len(joined)
+        while self._done:
+            part = self._done.pop()
+            joined[place - len(part) : place] = part
+            place -= len(part)
+        return joined

@@ -240,10 +240,14 @@ async def test_the_examples_of_the_page_of_the_api_work(
         "0 moments",
         "Sara hello",
         '"name":"Sara Karimi"',
+        "boosted -23.0 LUFS",
+        "1-denoised, 2-extracted, 2-timeline, 3-transcript",
     ):
         assert said in printed
     assert (tmp_path / "meeting.json").read_text().startswith("{")
     assert (tmp_path / "monday.srt").read_text().startswith("1\n")
+    assert '"type": "extraction"' in (tmp_path / "timeline.json").read_text()
+    assert (tmp_path / "clean.wav").read_bytes().startswith(b"RIFF")
     assert (tmp_path / "monday.vtt").read_text().startswith("WEBVTT")
 
 

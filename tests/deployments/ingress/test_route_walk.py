@@ -86,7 +86,7 @@ def belongings(settings: Settings, people: People) -> Belongings:
     assert order is not None
     words = Transcript((Segment(0.0, 1.0, MARK),), "en", 2.0, ())
     results = ResultStore(blobs, progress, TranscriptIndex(database), settings.audio)
-    asyncio.run(results.keep(order, "words", words, False))
+    asyncio.run(results.keep(order, "words", words, None, False))
     assert progress.finish(order, Ending("succeeded"))
     [result] = records.job(anna, job_id).results
     database.close()
