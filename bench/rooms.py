@@ -21,6 +21,8 @@ from aiortc.contrib.media import MediaRelay
 from bench.row import Row
 from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
 from clearcast.engines.engine import EngineContext, make_engine
+from streaming.listeners import EncodedFrame
+from streaming.packet_tap import AudioPacket
 from streaming.peers import answer, new_peer
 from streaming.processing import denoise_threads
 from streaming.room import Denoising, Room
@@ -30,6 +32,7 @@ from streaming.testing.peers import Ear, Guest, Mouth
 
 _SPOKEN_S = 5.0
 _COUNTED_S = 4.0
+_ROOMS = 8
 _OUR_LISTENERS, _RELAY_LISTENERS = 100, 8  # a relay's would fill a core from 20 on
 
 
@@ -91,7 +94,9 @@ def rows() -> Iterator[Row]:
         engine.load()
         denoising = Denoising(engine, executor, DenoiseOptions(attenuation_limit_db=6.0))
         cleaned_ms = asyncio.run(_p95_ms(_OurRoom(denoising)))
+        rooms = asyncio.run(_denoised_rooms_per_core(denoising))
     yield Row("rooms", "one voice, RNNoise", metric, cleaned_ms, "ms", relay_ms, cleaned_ms / relay_ms)
+    yield Row("rooms", "RNNoise", "rooms_per_core", rooms, "")
     theirs = asyncio.run(_listeners_per_core(_Relay(), _RELAY_LISTENERS))
     ours = asyncio.run(_listeners_per_core(_OurRoom(), _OUR_LISTENERS))
     yield Row("rooms", case, "listeners_per_core", ours, "", theirs, ours / theirs)
@@ -117,6 +122,37 @@ async def _speak(hall: _Hall, mouth: Mouth, ending: AsyncExitStack) -> None:
     hall.speak_over(speaker.inside)
     ending.push_async_callback(speaker.close)
     await speaker.negotiate()
+
+
+async def _denoised_rooms_per_core(denoising: Denoising) -> float:
+    """From packets to the packets of one encode; connections are counted with the listeners."""
+    mouth = Mouth(chirps(1.0))
+    mouth.started_s = -1e9  # as fast as it can
+    payloads = [bytes(await mouth.recv()) for _ in range(50)]
+    rooms = [Room(denoising=denoising) for _ in range(_ROOMS)]
+    voices = [room.add_broadcaster("speaker", new_peer()) for room in rooms]
+    made = 0
+
+    def count(_: EncodedFrame) -> None:
+        nonlocal made
+        made += 1
+
+    for room in rooms:
+        room.programme.add_tap(count)
+        room.switch_denoise("speaker", True)
+    used_s, started_s = time.process_time(), time.monotonic()
+    frames = round(_COUNTED_S * 50)
+    for number in range(frames):
+        for voice in voices:
+            now_s = time.monotonic()
+            voice.push(AudioPacket(number, 960 * number, payloads[number % 50], 0, number == 0, now_s))
+        await asyncio.sleep(max(0.0, started_s + (number + 1) * 0.02 - time.monotonic()))
+    used_s, wall_s = time.process_time() - used_s, time.monotonic() - started_s
+    if made < 0.98 * frames * _ROOMS:
+        print(f"of {frames * _ROOMS} frames, {made} came out in {wall_s:.1f} s")
+    for room in rooms:
+        await room.close()
+    return _ROOMS * wall_s / used_s
 
 
 async def _listeners_per_core(hall: _Hall, count: int) -> float:

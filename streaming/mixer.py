@@ -19,7 +19,9 @@ from streaming.opus import Sound
 _KNEE, _CEILING = 0.8, 0.999
 
 # A voice whose queue never emptied for so many mixes runs late without need: two of its frames become one.
-_LATE_MIXES = 50
+# Soon where it is far behind; not sooner than its packets' unrest shows where it is one frame behind.
+_LATE_MIXES, _FAR_BEHIND_MIXES = 250, 25
+_FAR_BEHIND_FRAMES = 2
 _MOST_FRAMES = 10  # 200 ms of 20 ms frames: what a stall may leave behind; older ones are dropped
 
 
@@ -103,7 +105,8 @@ class _Voice:
             return bridge
         sound = self._queue.popleft()
         self._mixes_late = self._mixes_late + 1 if self._queue else 0
-        if self._mixes_late >= _LATE_MIXES:
+        far = len(self._queue) > _FAR_BEHIND_FRAMES
+        if self._mixes_late >= (_FAR_BEHIND_MIXES if far else _LATE_MIXES):
             sound = sound * (1 - self._fade) + self._queue.popleft() * self._fade
             self._mixes_late = 0
         self._last = sound

@@ -110,7 +110,7 @@ class OggOpusWriter:
         self.paths: list[Path] = []
         self._path = path
         self._channels, self._tags, self._max_file_bytes = channels, tags or {}, max_file_bytes
-        self._position: int | None = None
+        self._end: int | None = None  # on the timeline of positions
         self._recent: deque[tuple[bytes, int]] = deque()
         self._recent_samples = 0
         self._part: _Part | None = self._open_part(pre_skip_samples)
@@ -118,15 +118,17 @@ class OggOpusWriter:
     def write(self, packet: bytes, position: int, samples: int | None = None) -> None:
         """A packet whose sound begins at `position`, in samples at 48 kHz on any timeline.
 
-        What is missing since the packet before is filled with silence; what lies before its end already is
-        put right after it. Raises OSError, OpusRefused, ValueError after `close`.
+        What is missing since the packet before is filled with silence, by whole frames: less than a frame
+        is made up for by a later gap. What lies before the end already is put right after it. Raises
+        OSError, OpusRefused, ValueError after `close`.
         """
         samples = packet_samples(packet) if samples is None else samples
-        if self._position is not None and position > self._position:
-            for filler, length in silence_packets(packet, position - self._position):
-                self._add(filler, length)
+        end = position if self._end is None else self._end
+        for filler, length in silence_packets(packet, position - end):
+            self._add(filler, length)
+            end += length
         self._add(packet, samples)
-        self._position = max(position, self._position or position) + samples
+        self._end = end + samples
 
     @property
     def duration_s(self) -> float:

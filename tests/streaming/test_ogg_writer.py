@@ -100,6 +100,14 @@ def test_gaps_keep_their_time(tmp_path: Path, gap_frames: int) -> None:
     assert all(late - soon <= PAGE_SAMPLES for soon, late in itertools.pairwise(granules))
 
 
+def test_many_gaps_shorter_than_a_frame_add_up_to_their_time(tmp_path: Path) -> None:
+    writer = OggOpusWriter(tmp_path / "a.opus")
+    for number, (packet, position) in enumerate(encoded(chirps(2.0))):
+        writer.write(packet, position + 480 * number)
+    writer.close()
+    assert abs(len(soundfile.read(tmp_path / "a.opus")[0]) - 3 * 48_000) <= 1920
+
+
 def test_filling_a_gap_has_the_length_asked_for() -> None:
     for options in (EncoderOptions(), EncoderOptions(frame_ms=10), EncoderOptions(channels=2)):
         (packet, _), *_ = encoded(np.repeat(chirps(0.1), options.channels, axis=1), options)
