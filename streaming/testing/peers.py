@@ -18,7 +18,7 @@ from av.packet import Packet
 
 from streaming.frames import OpusReceiver
 from streaming.listeners import TIME_BASE, AnyPacket
-from streaming.opus import SAMPLE_RATE_HZ, Encoder, EncoderOptions, Sound
+from streaming.opus import SAMPLE_RATE_HZ, Encoder, EncoderOptions, Sound, says_nothing
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.peers import answer, new_peer
 from streaming.room import Room
@@ -28,6 +28,8 @@ from streaming.testing.chirps import CHIRP_PERIOD_S, onsets
 
 class Mouth(MediaStreamTrack):
     """Says a sound in real time, over and over; a frame leaves when its last sample was spoken.
+
+    With DTX, one that says nothing does not leave.
 
     Attributes:
         started_s: when its first sample was spoken, on the clock of `time.monotonic`.
@@ -50,13 +52,16 @@ class Mouth(MediaStreamTrack):
             raise MediaStreamError
         if self.started_s is None:
             self.started_s = time.monotonic()
-        position = self.said * self._size
-        due_s = self.started_s + (position + self._size) / SAMPLE_RATE_HZ
-        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-        packet = Packet(self._encoder.encode(self._frames[self.said % len(self._frames)]))
-        packet.pts, packet.time_base = position, TIME_BASE
-        self.said += 1
-        return packet
+        while True:
+            position = self.said * self._size
+            due_s = self.started_s + (position + self._size) / SAMPLE_RATE_HZ
+            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            payload = self._encoder.encode(self._frames[self.said % len(self._frames)])
+            self.said += 1
+            if not (self._encoder.options.dtx and says_nothing(payload)):
+                packet = Packet(payload)
+                packet.pts, packet.time_base = position, TIME_BASE
+                return packet
 
     def chirp_times_s(self) -> list[float]:
         """When its chirps began, if it says `chirps` of whole periods."""

@@ -13,7 +13,7 @@ import soundfile
 
 from clearcast.errors import Conflict, NotFound
 from streaming.frames import Frame
-from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions, Sound
+from streaming.opus import SAMPLE_RATE_HZ, Decoder, EncoderOptions, Sound
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.room import Denoising, Room
 from streaming.testing.chirps import chirps, delays_ms, onsets
@@ -55,6 +55,39 @@ async def test_short_frames_are_heard_sooner() -> None:
     print(f"mouth to ear, low delay: p50 {np.median(delays):.1f} ms")
     assert len(delays) >= 5
     assert np.median(delays) < 60
+
+
+async def test_music_keeps_its_two_sides() -> None:
+    options = EncoderOptions(channels=2, bitrate_bps=192_000, application="music")
+    room, ear = Room(options), Ear()
+    sides = np.concatenate([tone(500), tone(1500)], axis=1)
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", Mouth(sides, options))
+    await asyncio.sleep(1.0)
+    await speaker.close()
+    await listener.close()
+    await room.close()
+    with Decoder(2) as decoder:
+        heard = np.concatenate([decoder.decode(packet.payload) for packet in ear.packets])[9600:]
+    assert min(strength(heard[:, 0], 500), strength(heard[:, 1], 1500)) > 0.2
+    assert max(strength(heard[:, 0], 1500), strength(heard[:, 1], 500)) < 0.02
+
+
+async def test_pauses_that_are_not_sent_delay_nothing(room: Room) -> None:
+    """With DTX: a chirp, then nothing for two seconds, and so on."""
+    sound = np.zeros((2 * SAMPLE_RATE_HZ, 1), np.float32)
+    sound[: SAMPLE_RATE_HZ // 4] = chirps(0.25)
+    mouth, ear = Mouth(sound, EncoderOptions(bitrate_bps=32_000, dtx=True)), Ear()
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", mouth)
+    await asyncio.sleep(4.6)
+    await speaker.close()
+    await listener.close()
+    delays = delays_ms(mouth.chirp_times_s(), ear.chirp_times_s())
+    assert len(ear.packets) < 0.6 * mouth.said
+    assert room.voice("anna").counts.lost == 0
+    assert len(delays) >= 2
+    assert max(delays) < 120
 
 
 async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
