@@ -126,11 +126,11 @@ class Broadcast:
             await self._filled.wait()
             self._filled.clear()
             while self._queue:
-                for frame in await stage.push(self._queue.popleft()):
-                    try:
+                try:
+                    for frame in await stage.push(self._queue.popleft()):
                         self._give(frame)
-                    except Exception:  # one frame, not the show
-                        logger.exception("a frame of live sound could not be handed on")
+                except Exception:  # one frame, not the show
+                    logger.exception("a frame of live sound could not be handed on")
 
     def _give(self, frame: Frame) -> None:
         self.meter.add(frame.samples)

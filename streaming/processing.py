@@ -27,8 +27,10 @@ logger = logging.getLogger(__name__)
 
 # A model that was just switched on hears so much before it is heard: its running means settle.
 _WARM_UP_S = 0.2
-# So long a processor may take for one frame before it is given up.
-_PATIENCE_S = 1.0
+# So long a processor may take for one frame before it is given up; nobody hears anything meanwhile.
+_PATIENCE_S = 0.3
+# So long sound passes untouched before another processor is tried.
+_RETRY_S = 5.0
 
 
 class FrameProcessor(Protocol):
@@ -86,8 +88,7 @@ class ProcessingStage:
 
     Attributes:
         delay_samples: of whatever comes out, processed or not; a multiple of the frame.
-        failed: True once the processor raised or stalled: sound passes untouched until it is switched on
-        anew.
+        failed: True while a processor that raised or stalled is not replaced: sound passes untouched.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class ProcessingStage:
         self.failed = False
         self._on = False
         self._running: _Running | None = None
-        self._stuck: list[FrameProcessor] = []
+        self._retry_in_samples = 0
+        self._closing: set[asyncio.Task[None]] = set()
         self._waiting: deque[Frame | None] = deque()  # None for silence of our own, dropped at the end
         self._end: int | None = None
 
@@ -113,7 +115,7 @@ class ProcessingStage:
     def switch(self, on: bool) -> None:
         """Heard once the model has warmed up, or at once for off; faded over one frame."""
         self._on = on
-        self.failed = False
+        self._retry_in_samples = 0
 
     async def push(self, frame: Frame) -> list[Frame]:
         """One frame of `frame_samples` in; one out, `delay_samples` late, and more where time jumped.
@@ -135,10 +137,22 @@ class ProcessingStage:
 
     async def close(self) -> None:
         """Give the processors back; one that is stuck is waited for no longer than it was in a frame."""
-        processors = [*self._stuck, *([] if self._running is None else [self._running.processor])]
-        self._running, self._stuck = None, []
-        for processor in processors:
-            await self._give_back(processor)
+        self._drop()
+        if self._closing:
+            await asyncio.wait(self._closing)
+
+    def _drop(self) -> None:
+        """Do without the processor from now on; it is closed while sound goes on."""
+        if self._running is not None:
+            closing = asyncio.ensure_future(self._give_back(self._running.processor))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._running = None
+
+    def _fail(self) -> None:
+        self.failed = True
+        self._retry_in_samples = round(_RETRY_S * SAMPLE_RATE_HZ)
+        self._drop()
 
     async def _give_back(self, processor: FrameProcessor) -> None:
         try:
@@ -147,41 +161,45 @@ class ProcessingStage:
             logger.exception("a processor of live sound could not be closed")
 
     async def _step(self, frame: Frame | None, samples: Sound) -> list[Frame]:
-        if self._on and self._running is None and not self.failed:
-            self._start()
+        if self._on and self._running is None:
+            self._retry_in_samples -= len(samples)
+            if self._retry_in_samples <= 0:
+                self._start()
         self._waiting.append(frame)
         if self._running is not None:
             await self._process(self._running, samples)
         if len(self._waiting) <= self._delay_frames:
             return []
-        oldest = self._waiting.popleft()
-        mixed = await self._mixed(oldest)
+        mixed = self._mixed(self._waiting.popleft())
         return [] if mixed is None else [mixed]
 
     def _start(self) -> None:
         try:
             self._running = _Running(self._open(), frames_before=len(self._waiting))
+            self.failed = False
         except Exception:
             logger.exception("a processor of live sound could not be opened")
-            self.failed = True
+            self._fail()
 
     async def _process(self, running: _Running, samples: Sound) -> None:
         try:
             running.put(await asyncio.wait_for(running.processor.process(samples), _PATIENCE_S))
         except Exception:  # whatever a model does, the show goes on
             logger.exception("a processor of live sound failed")
-            self.failed = True
-            self._stuck.append(running.processor)
-            self._running = None
+            self._fail()
 
-    async def _mixed(self, frame: Frame | None) -> Frame | None:
+    def _mixed(self, frame: Frame | None) -> Frame | None:
         """The frame that leaves, with as much processed sound as is asked for."""
         if self._running is None:
             return frame
-        mixed = self._running.mix(frame, self._frame_samples, on=self._on)
+        try:
+            mixed = self._running.mix(frame, self._frame_samples, on=self._on)
+        except LookupError:
+            logger.exception("a processor of live sound is later than it said")
+            self._fail()
+            return frame
         if not self._on and self._running.share == 0:
-            processor, self._running = self._running.processor, None
-            await self._give_back(processor)
+            self._drop()
         return mixed
 
 
@@ -204,9 +222,12 @@ class _Running:
             self._parts.append(processed)
 
     def mix(self, frame: Frame | None, count: int, *, on: bool) -> Frame | None:
+        """The frame, as much of it processed as is due. Raises LookupError when that has not come."""
         if self._frames_before:
             self._frames_before -= 1
             return frame
+        if sum(map(len, self._parts)) < count:
+            raise LookupError
         joined = self._parts[0] if len(self._parts) == 1 else np.concatenate(self._parts)
         processed, rest = joined[:count], joined[count:]
         self._parts = [rest] if len(rest) else []

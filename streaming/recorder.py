@@ -7,6 +7,7 @@ not: the file's format (`ogg_writer`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -63,6 +64,8 @@ class Recorder:
         except Exception as error:
             logger.exception("a recording could not be written on")
             self.failure = error
+            with contextlib.suppress(Exception):  # the file is given back even so
+                self._writer.close()
 
     async def close(self) -> list[Path]:
         """The finished files. What was written before a failure is among them."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
+import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import TypeVar
 from aiortc import MediaStreamTrack, RTCPeerConnection
 
 from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
-from clearcast.errors import Conflict, NotFound
+from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.broadcast import Broadcast, BroadcastOptions, FrameSink
 from streaming.desk import Desk
 from streaming.listeners import OutTrack, Programme
@@ -26,7 +28,11 @@ from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions
 from streaming.processing import DenoiseProcessor, ProcessingStage
 from streaming.recorder import Recorder
 
+logger = logging.getLogger(__name__)
+
 Sink = TypeVar("Sink")
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # What libopus looks ahead at 48 kHz, and with it browsers; RTP does not tell.
 _BROWSER_PRE_SKIP_SAMPLES = 312
@@ -95,8 +101,11 @@ class Room:
     ) -> Broadcast:
         """The first audio track of this connection becomes a voice. Call it before the negotiation.
 
-        `on_end` is called when the track ends; the voice stays until it is removed. Raises Conflict.
+        `name` becomes part of file names: letters, digits, `_` and `-`, 64 at most. `on_end` is called when
+        the track ends; the voice stays until it is removed. Raises Conflict, OptionInvalid.
         """
+        if not _NAME.fullmatch(name):
+            raise OptionInvalid("A voice's name has letters, digits, _ and - only.", option="name")
         if name in self._voices:
             raise Conflict("Somebody of that name speaks in this room already.")
         channels, frame_samples = self.encoding.channels, self.encoding.frame_samples
@@ -106,7 +115,10 @@ class Room:
         self._desk.join(name)
         voice.frame_sinks.append(functools.partial(self._desk.put, name))
         if self._recording is not None:
-            self._record_voice(self._recording, name)
+            try:
+                self._record_voice(self._recording, name)
+            except OSError:  # the show is worth more than its recording
+                logger.exception("a voice cannot be recorded")
         self._hear(name, peer, on_end)
         return voice
 
@@ -181,20 +193,23 @@ class Room:
         """Whether a recording runs."""
         return self._recording is not None
 
-    def start_recording(self, folder: Path) -> None:
+    async def start_recording(self, folder: Path) -> None:
         """Record what everybody hears as `mix.opus`, each voice as received as `original-<name>.opus` and,
         in a room with denoising, as it left that as `cleaned-<name>.opus`.
 
-        Names must be fit for file names. Raises Conflict while one runs; OSError, and then none runs.
+        Raises Conflict while one runs; OSError, and then none runs.
         """
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         if self._recording is not None:
             raise Conflict("This room is being recorded already.")
-        folder.mkdir(parents=True, exist_ok=True)
-        recording = _Recording(folder)
-        self._record_programme(recording, "mix", self._desk.programme)
-        self._recording = recording
-        for name in self._voices:
-            self._record_voice(recording, name)
+        self._recording = _Recording(folder)
+        try:
+            self._record_programme(self._recording, "mix", self._desk.programme)
+            for name in self._voices:
+                self._record_voice(self._recording, name)
+        except OSError:
+            await self.stop_recording()
+            raise
 
     def _record_voice(self, recording: _Recording, name: str) -> None:
         voice = self._voices[name]

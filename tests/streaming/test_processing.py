@@ -42,6 +42,13 @@ class Negating:
         self.closed = True
 
 
+class Late(Negating):
+    """Later than it says."""
+
+    async def process(self, samples: Sound) -> Sound:
+        return (await super().process(samples))[:0]
+
+
 class Stuck(Negating):
     async def process(self, samples: Sound) -> Sound:
         await asyncio.Event().wait()
@@ -105,7 +112,7 @@ async def test_a_jump_in_time_pushes_out_what_was_before_it() -> None:
     await stage.close()
 
 
-@pytest.mark.parametrize("broken", [functools.partial(Negating, 30 * 960), Stuck])
+@pytest.mark.parametrize("broken", [functools.partial(Negating, 30 * 960), Stuck, Late])
 async def test_when_the_model_breaks_the_sound_goes_on_untouched(
     broken: type[Negating], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +123,23 @@ async def test_when_the_model_breaks_the_sound_goes_on_untouched(
     assert stage.failed
     assert [frame.position for frame in out] == list(range(0, len(sound), 960))
     np.testing.assert_array_equal(out[-1].samples, sound[-960:])
+
+
+async def test_a_broken_model_is_replaced_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streaming.processing._RETRY_S", 0.2)
+    made: list[Negating] = []
+
+    def open_processor() -> Negating:
+        made.append(Negating(fails_after=10**9 if made else 20 * 960))
+        return made[-1]
+
+    sound = tone(2.0)
+    stage = ProcessingStage(open_processor, Negating.delay_samples, 960)
+    out = await through(stage, frames_of(sound), {0: True})
+    assert [frame.position for frame in out] == list(range(0, len(sound), 960))
+    assert [one.closed for one in made] == [True, True]
+    assert not stage.failed
+    np.testing.assert_allclose(out[-1].samples, -sound[-960:], atol=1e-6)
 
 
 async def test_rnnoise_switched_in_mid_word_neither_clicks_nor_pauses(

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import soundfile
 
-from clearcast.errors import Conflict, NotFound
+from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.frames import Frame
 from streaming.opus import SAMPLE_RATE_HZ, Decoder, EncoderOptions, Sound
 from streaming.packet_tap import AudioPacket, PacketTap
@@ -204,7 +204,7 @@ async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, t
     room = Room(denoising=denoising)
     raw: list[Frame] = []
     speaker = await speak(room, "anna", Mouth(chirps(1.0)))
-    room.start_recording(tmp_path)
+    await room.start_recording(tmp_path)
     stop = room.add_raw_listener("anna", raw.append)
     await asyncio.sleep(1.0)
     stop()
@@ -226,6 +226,28 @@ async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, t
         assert 2.4 < len(sound) / SAMPLE_RATE_HZ < 4.5, path
         found = np.diff(onsets(sound))
         assert found.max() > 0.45 * SAMPLE_RATE_HZ, path  # the pause is as long as it was
+
+
+async def test_a_recording_that_cannot_begin_does_not_run(room: Room, tmp_path: Path) -> None:
+    guest = Guest()
+    room.add_broadcaster("anna", guest.inside)
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError):
+            await room.start_recording(folder)
+        assert not room.recording
+    await room.start_recording(tmp_path / "fine")
+    with pytest.raises(Conflict):
+        await room.start_recording(tmp_path / "fine")
+    await guest.close()
+
+
+async def test_a_name_cannot_lead_out_of_the_folder(room: Room) -> None:
+    guest = Guest()
+    for name in ("../anna", "", "a" * 65, "a/b"):
+        with pytest.raises(OptionInvalid):
+            room.add_broadcaster(name, guest.inside)
+    await guest.close()
 
 
 async def test_who_vanishes_is_noticed_within_six_seconds(
@@ -259,7 +281,7 @@ async def test_memory_stays_flat_however_long_it_lasts(room: Room, tmp_path: Pat
     """Three minutes of packets, as fast as they go."""
     guest = Guest()
     voice = room.add_broadcaster("anna", guest.inside)
-    room.start_recording(tmp_path)
+    await room.start_recording(tmp_path)
     idle = room.programme.new_track()
     mouth = Mouth(tone(440))
     mouth.started_s = -1e9  # never waits
