@@ -127,13 +127,15 @@ async def test_a_disconnect_is_noticed_though_a_short_body_is_not_read() -> None
     await asyncio.wait_for(receive.fetch_until_disconnect(), 1)
 
 
-def test_a_cluster_starts_ray_with_the_callback_on_every_node() -> None:
+def test_a_cluster_starts_ray_as_serve_does_on_every_node() -> None:
     cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
     path = f"{bound_proxy.__module__}.{bound_proxy.__qualname__}"
     for node in ("head", "worker"):
         _, start = cluster[f"{node}_start_ray_commands"]
         words = shlex.split(start)
-        assert words[words.index("export") + 2] == f"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH={path}"
+        exported = words[words.index("export") + 1 : words.index("&&", words.index("export"))]
+        assert f"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH={path}" in exported
+        assert "FORWARDED_ALLOW_IPS=" in exported  # who is believed is the setting http.trusted_proxies
 
 
 def test_the_installed_ray_uses_the_classes_that_are_put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:
