@@ -9,6 +9,7 @@ Full-Band Audio", 2022.
 
 from __future__ import annotations
 
+import importlib.metadata
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ _PUBLISHED = ModelSpec(
     files=("config.ini", "checkpoints/model_96.ckpt.best"),
     licence="MIT OR Apache-2.0",
     size_bytes=8_600_000,
-    archive_url="https://github.com/Rikorose/DeepFilterNet/raw/main/models/DeepFilterNet2.zip",
+    # Beside the source of the package, which says where that is.
+    archive_url=importlib.metadata.metadata("deepfilternet")["Home-page"]
+    + "/raw/main/models/DeepFilterNet2.zip",
 )
 
 
