@@ -159,7 +159,7 @@ async def turn_scores(
     voiceprint: Embedding | None,
     progress: Progress = ignore_progress,
 ) -> tuple[float | None, ...]:
-    """How like that voice each turn of a speaker is, by its first minute; None where it is too short."""
+    """How like that voice each turn of a speaker is, by `SCORED_TURN_S` at most; None: too short."""
     turns = [turn.span for turn in diarization.turns if turn.speaker == label]
     if voiceprint is None:
         return (None,) * len(turns)

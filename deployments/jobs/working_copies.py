@@ -64,10 +64,7 @@ class WorkingCopies:
         """Decode every form. Raises NotFound, and the audio errors."""
         if self._blob_key is None:
             raise NotFound("The file of this job is gone.", hint="Upload it again.")
-        original = self.folder / "original"
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        fetch = partial(self._blobs.fetch, self._blob_key, original)
-        await patiently(lambda: asyncio.to_thread(fetch))
+        original = await self._fetched(self._blob_key, "original")
         share = 1 / len(self._hears)
         found: list[Prepared | PreparedSound] = []
         if "speech" in self._hears:
@@ -83,10 +80,7 @@ class WorkingCopies:
         """Another recording, mono 16 kHz, from its blob. Raises NotFound, and the audio errors."""
         if blob_key is None:
             raise NotFound("The reference file is gone.", hint="Upload it again.")
-        original, copy = self.folder / "reference", self.folder / "reference.wav"
-        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        fetch = partial(self._blobs.fetch, blob_key, original)
-        await patiently(lambda: asyncio.to_thread(fetch))
+        original, copy = await self._fetched(blob_key, "reference"), self.folder / "reference.wav"
         await prepare(original, copy, self._limits)
         await asyncio.to_thread(original.unlink)
         return Clip(copy.resolve().as_uri())
@@ -97,6 +91,14 @@ class WorkingCopies:
         if not await asyncio.to_thread(copy.is_file):
             await prepare(sound, copy, self._limits)
         return Clip(copy.resolve().as_uri())
+
+    async def _fetched(self, blob_key: str, name: str) -> Path:
+        """The blob as a file of that name in the folder. Raises NotFound."""
+        target = self.folder / name
+        await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
+        fetch = partial(self._blobs.fetch, blob_key, target)
+        await patiently(lambda: asyncio.to_thread(fetch))
+        return target
 
 
 def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:

@@ -20,7 +20,8 @@ import numpy as np
 from clearcast.engines.denoise._stream import DenoiseCore
 from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
 from clearcast.engines.engine import EngineOptions
-from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
+from clearcast.engines.model_choice import device_for, given_folder, is_path, published
+from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
 
@@ -63,14 +64,9 @@ class Deepfilternet2Engine(DenoiseEngine):
 
     @classmethod
     def models(cls, options: Deepfilternet2Options) -> tuple[ModelSpec, ...]:
-        if "/" in options.model or "\\" in options.model:
+        if is_path(options.model):
             return ()
-        if options.model != _PUBLISHED.name:
-            raise SettingsInvalid(
-                f"There is no DeepFilterNet2 model called {options.model!r}.",
-                hint=f"Known: {_PUBLISHED.name}; or the path of a folder, written with a slash.",
-            )
-        return (_PUBLISHED,)
+        return (published(options.model, {_PUBLISHED.name: _PUBLISHED}, "DeepFilterNet2 model"),)
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -92,11 +88,7 @@ class Deepfilternet2Engine(DenoiseEngine):
     def _find(self) -> Path:
         if self.models(self.options):
             return locate(_PUBLISHED, self.context.models_dir)
-        folder = Path(self.options.model).expanduser().resolve()
-        if not folder.is_dir():
-            raise ModelMissing(
-                f"There is no folder {folder}.", hint="Set the option model of deepfilternet2."
-            )
+        folder = given_folder(self.options.model, self.engine_name())
         if not (folder / "config.ini").is_file():
             raise ModelCorrupt(f"{folder} is no DeepFilterNet2 model: config.ini is missing.")
         return folder
@@ -122,13 +114,7 @@ class Deepfilternet2Engine(DenoiseEngine):
     def _device(self) -> str:
         import torch
 
-        if self.options.device == "cuda" and not torch.cuda.is_available():
-            raise SettingsInvalid(
-                "DeepFilterNet2 is set to run on a GPU, and there is none.", hint="device: auto"
-            )
-        if self.options.device == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return self.options.device
+        return device_for(self.options.device, "DeepFilterNet2", has_gpu=torch.cuda.is_available())
 
     def _open(self, channels: int, options: DenoiseOptions) -> DenoiseCore:
         from clearcast.engines.denoise._dfn_core import DfnCore

@@ -35,7 +35,8 @@ from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
 from clearcast.engines.diarize._pyannote_models import COMMUNITY, HUB_MODELS, MODELS, located
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.engine import EngineOptions, Progress
-from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid, StorageFull
+from clearcast.engines.model_choice import device_for, is_path, published
+from clearcast.errors import ModelCorrupt, ModelMissing, StorageFull
 from clearcast.models.spec import ModelSpec
 from clearcast.speech.turns import Diarization, Turn
 
@@ -75,14 +76,9 @@ class PyannoteEngine(DiarizationEngine):
 
     @classmethod
     def models(cls, options: PyannoteOptions) -> tuple[ModelSpec, ...]:
-        if _is_path(options.model):
+        if is_path(options.model):
             return ()
-        if options.model not in MODELS:
-            raise SettingsInvalid(
-                f"There is no pyannote pipeline called {options.model!r}.",
-                hint=f"Known: {', '.join(MODELS)}; or the path of a folder, written with a slash.",
-            )
-        return MODELS[options.model]
+        return published(options.model, MODELS, "pyannote pipeline")
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -101,7 +97,7 @@ class PyannoteEngine(DiarizationEngine):
             from pyannote.audio import Pipeline
             from pyannote.audio.core.plda import PLDA
 
-            device = self._device(torch.cuda.is_available())
+            device = device_for(self.options.device, "pyannote", has_gpu=torch.cuda.is_available())
             batch_size = 32 if device == "cuda" else 1
             params = config["pipeline"]["params"]
             params["segmentation_batch_size"] = self.options.segmentation_batch_size or batch_size
@@ -168,15 +164,6 @@ class PyannoteEngine(DiarizationEngine):
         # Upstream forgives left-over training weights in models given by plain name.
         return {"checkpoint": path} if strict else {"checkpoint": path, "strict": False}
 
-    def _device(self, has_gpu: bool) -> str:
-        if self.options.device == "cuda" and not has_gpu:
-            raise SettingsInvalid(
-                "pyannote is set to run on a GPU, and there is none.", hint="device: auto"
-            )
-        if self.options.device == "auto":
-            return "cuda" if has_gpu else "cpu"
-        return self.options.device
-
     def _run(self, recording: Recording, options: DiarizeOptions, progress: Progress) -> Diarization:
         turns: tuple[Turn, ...] = ()
         if recording.num_samples:
@@ -199,10 +186,6 @@ class PyannoteEngine(DiarizationEngine):
             provenance=self.provenance,
             overlap_marked=not options.exclusive,
         )
-
-
-def _is_path(model: str) -> bool:
-    return "/" in model or "\\" in model
 
 
 def _turns(annotation: Any, duration_s: float) -> tuple[Turn, ...]:

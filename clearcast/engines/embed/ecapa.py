@@ -19,7 +19,8 @@ import numpy as np
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
 from clearcast.engines.engine import EngineOptions
-from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
+from clearcast.engines.model_choice import check_files, device_for, given_folder, is_path, published
+from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
 
@@ -73,14 +74,9 @@ class EcapaEngine(EmbeddingEngine):
 
     @classmethod
     def models(cls, options: EcapaOptions) -> tuple[ModelSpec, ...]:
-        if "/" in options.model or "\\" in options.model:
+        if is_path(options.model):
             return ()
-        if options.model != _PUBLISHED.name:
-            raise SettingsInvalid(
-                f"There is no ECAPA model called {options.model!r}.",
-                hint=f"Known: {_PUBLISHED.name}; or the path of a folder, written with a slash.",
-            )
-        return (_PUBLISHED,)
+        return (published(options.model, {_PUBLISHED.name: _PUBLISHED}, "ECAPA model"),)
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -97,11 +93,7 @@ class EcapaEngine(EmbeddingEngine):
         from speechbrain.utils.fetching import FetchConfig
 
         forget_placeholders()
-        device = self.options.device
-        if device == "cuda" and not torch.cuda.is_available():
-            raise SettingsInvalid("ECAPA is set to run on a GPU, and there is none.", hint="device: auto")
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = device_for(self.options.device, "ECAPA", has_gpu=torch.cuda.is_available())
         try:
             self._encoder = EncoderClassifier.from_hparams(
                 source=str(folder),
@@ -123,12 +115,8 @@ class EcapaEngine(EmbeddingEngine):
     def _folder(self) -> Path:
         if self.models(self.options):
             return locate(_PUBLISHED, self.context.models_dir)
-        folder = Path(self.options.model).expanduser().resolve()
-        if not folder.is_dir():
-            raise ModelMissing(f"There is no folder {folder}.", hint="Set the option model of ecapa.")
-        missing = [name for name in _FILES if not (folder / name).is_file()]
-        if missing:
-            raise ModelCorrupt(f"{folder} is no SpeechBrain ECAPA model: {', '.join(missing)} missing.")
+        folder = given_folder(self.options.model, self.engine_name())
+        check_files(folder, _FILES, "SpeechBrain ECAPA model")
         return folder
 
     def _run(self, utterances: Sequence[FloatAudio]) -> Embedding:

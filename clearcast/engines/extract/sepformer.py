@@ -24,7 +24,8 @@ from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.engines.extract._gate import Gate
 from clearcast.engines.extract._untangle import SeparatingModel, Untangler
 from clearcast.engines.extract.contract import Embed, ExtractionEngine, ExtractOrder
-from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
+from clearcast.engines.model_choice import check_files, device_for, given_folder, is_path, published
+from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
 from clearcast.speech.extraction import Passage
@@ -64,14 +65,9 @@ class SepformerEngine(ExtractionEngine):
 
     @classmethod
     def models(cls, options: SepformerOptions) -> tuple[ModelSpec, ...]:
-        if "/" in options.model or "\\" in options.model:
+        if is_path(options.model):
             return ()
-        if options.model != _PUBLISHED.name:
-            raise SettingsInvalid(
-                f"There is no SepFormer model called {options.model!r}.",
-                hint=f"Known: {_PUBLISHED.name}; or the path of a folder, written with a slash.",
-            )
-        return (_PUBLISHED,)
+        return (published(options.model, {_PUBLISHED.name: _PUBLISHED}, "SepFormer model"),)
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -88,18 +84,14 @@ class SepformerEngine(ExtractionEngine):
         from speechbrain.utils.fetching import FetchConfig
 
         forget_placeholders()
-        has_gpu = torch.cuda.is_available()
-        if self.options.device == "cuda" and not has_gpu:
-            raise SettingsInvalid(
-                "SepFormer is set to run on a GPU, and there is none.", hint="device: auto"
-            )
+        device = device_for(self.options.device, "SepFormer", has_gpu=torch.cuda.is_available())
         try:
             self._separator = SepformerSeparation.from_hparams(
                 source=str(folder),
                 fetch_config=FetchConfig(allow_network=False),
                 # Without a savedir nothing is linked or copied, and no other model's copy is found there.
                 savedir=None,
-                run_opts={"device": "cuda" if has_gpu and self.options.device != "cpu" else "cpu"},
+                run_opts={"device": device},
             )
             second = np.zeros(self._model().rate_hz, np.float32)
             shape = self._separate(second).shape
@@ -111,12 +103,8 @@ class SepformerEngine(ExtractionEngine):
     def _folder(self) -> Path:
         if self.models(self.options):
             return locate(_PUBLISHED, self.context.models_dir)
-        folder = Path(self.options.model).expanduser().resolve()
-        if not folder.is_dir():
-            raise ModelMissing(f"There is no folder {folder}.", hint="Set the option model of sepformer.")
-        missing = [name for name in _FILES if not (folder / name).is_file()]
-        if missing:
-            raise ModelCorrupt(f"{folder} is no SpeechBrain SepFormer model: {', '.join(missing)} missing.")
+        folder = given_folder(self.options.model, self.engine_name())
+        check_files(folder, _FILES, "SpeechBrain SepFormer model")
         return folder
 
     def _run(

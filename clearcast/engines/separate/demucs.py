@@ -28,9 +28,10 @@ from clearcast.audio.chunk import FloatSamples
 from clearcast.audio.sinc import Resampler
 from clearcast.audio.sound import SoundReader, SoundWriter
 from clearcast.engines.engine import EngineOptions, Progress
+from clearcast.engines.model_choice import device_for, is_path, published
 from clearcast.engines.separate._demucs_models import DEMUCS_MODELS, read_model
 from clearcast.engines.separate.contract import ACCOMPANIMENT, VOCALS, ResidualMeter, SeparationEngine
-from clearcast.errors import ModelCorrupt, SettingsInvalid
+from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
 
@@ -62,14 +63,9 @@ class DemucsEngine(SeparationEngine):
 
     @classmethod
     def models(cls, options: DemucsOptions) -> tuple[ModelSpec, ...]:
-        if _is_path(options.model):
+        if is_path(options.model):
             return ()
-        if options.model not in DEMUCS_MODELS:
-            raise SettingsInvalid(
-                f"There is no Demucs model called {options.model!r}.",
-                hint=f"Known: {', '.join(DEMUCS_MODELS)}; or the path of a folder, written with a slash.",
-            )
-        return (DEMUCS_MODELS[options.model],)
+        return (published(options.model, DEMUCS_MODELS, "Demucs model"),)
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -89,10 +85,7 @@ class DemucsEngine(SeparationEngine):
             raise ModelCorrupt(f"The Demucs model in {folder} is not stereo, or its networks do not match.")
         import torch
 
-        has_gpu = torch.cuda.is_available()
-        if self.options.device == "cuda" and not has_gpu:
-            raise SettingsInvalid("Demucs is set to run on a GPU, and there is none.", hint="device: auto")
-        self._device = "cuda" if has_gpu and self.options.device != "cpu" else "cpu"
+        self._device = device_for(self.options.device, "Demucs", has_gpu=torch.cuda.is_available())
         self._model = model.to(self._device)
 
     def stems(self) -> tuple[str, ...]:
@@ -272,7 +265,3 @@ def _sum(parts: list[FloatSamples]) -> FloatSamples:
     for part in parts[1:]:
         total += part
     return total
-
-
-def _is_path(model: str) -> bool:
-    return "/" in model or "\\" in model

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 
 from clearcast.audio.recording import FloatAudio, Recording
 from clearcast.engines.engine import EngineOptions, Progress
+from clearcast.engines.model_choice import is_path
 from clearcast.engines.transcribe._cuts import cut_at_quiet
 from clearcast.engines.transcribe._whisper_models import WHISPER_LANGUAGES, WHISPER_MODELS, whisper_spec
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
@@ -96,7 +97,7 @@ class FasterWhisperEngine(TranscriptionEngine):
 
     @classmethod
     def models(cls, options: FasterWhisperOptions) -> tuple[ModelSpec, ...]:
-        return () if _is_path(options.model) else (whisper_spec(options.model),)
+        return () if is_path(options.model) else (whisper_spec(options.model),)
 
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
@@ -130,7 +131,7 @@ class FasterWhisperEngine(TranscriptionEngine):
             )
 
     def _folder(self) -> Path:
-        if not _is_path(self.options.model):
+        if not is_path(self.options.model):
             return locate(whisper_spec(self.options.model), self.context.models_dir)
         folder = Path(self.options.model).expanduser()
         if not folder.is_dir():
@@ -202,7 +203,7 @@ class FasterWhisperEngine(TranscriptionEngine):
 
     def check(self, options: TranscribeOptions) -> None:
         super().check(options)
-        english_only = not _is_path(self.options.model) and self.options.model.endswith(".en")
+        english_only = not is_path(self.options.model) and self.options.model.endswith(".en")
         self._refuse(options, frozenset({"en"}) if english_only else WHISPER_LANGUAGES, english_only)
 
     def _refuse_after_load(self, options: TranscribeOptions) -> None:
@@ -265,10 +266,6 @@ class FasterWhisperEngine(TranscriptionEngine):
     def _detected(self, info: Any) -> float | None:
         # An English-only model says 1.0 without having listened.
         return float(info.language_probability) if self._model.model.is_multilingual else None
-
-
-def _is_path(model: str) -> bool:
-    return "/" in model or "\\" in model
 
 
 def _chunks(samples: FloatAudio) -> list[dict[str, float]]:
