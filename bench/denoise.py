@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from bench._fresh import in_fresh_process
+from bench._sdr import si_sdr_db
 from bench._shared import shared_audio
 from bench.row import Row
 from clearcast.audio.encode import open_encoder
@@ -37,6 +37,7 @@ _LIVE_S = 20.0
 _WHOLE_JOB = """
 import json, resource, sys, tempfile
 from pathlib import Path
+from bench._fresh import peak_bytes
 from clearcast.audio.sound import SoundReader, SoundWriter, encode_sound, prepare_sound_sync
 from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.engine import EngineContext, make_engine
@@ -57,10 +58,7 @@ with tempfile.TemporaryDirectory() as folder:
         with SoundWriter(clean, reader.sample_rate_hz, reader.channels) as writer:
             engine.denoise(reader, writer)
     encode_sound(clean, Path(folder) / "clean.flac")
-# Not ru_maxrss: that begins with the peak of the process that started this one.
-lines = Path("/proc/self/status").read_text().splitlines()
-peak = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-print(json.dumps([peak, (spent() - before_s) / made.duration_s]))
+print(json.dumps([peak_bytes(), (spent() - before_s) / made.duration_s]))
 """
 
 
@@ -161,14 +159,6 @@ def whole_jobs(folder: Path, checkpoint: Path, speech: Mono) -> Iterator[Row]:
         yield Row("denoise", name, "added by 3 h over 3 min", added_mb, "MB")
 
 
-def si_sdr_db(reference: Mono, estimate: Mono) -> float:
-    """Scale-invariant signal-to-distortion ratio (Le Roux et al., "SDR – half-baked or well done?")."""
-    reference, estimate = reference - reference.mean(), estimate - estimate.mean()
-    target = (estimate @ reference) / (reference @ reference) * reference
-    noise = estimate - target
-    return float(10 * np.log10((target @ target) / (noise @ noise)))
-
-
 def _noisy_items(shared: Path) -> list[dict[str, Any]]:
     items = json.loads((shared / "manifest.json").read_text(encoding="utf-8"))["items"]
     return [item for item in items if item["task"] == "denoise"]
@@ -214,7 +204,5 @@ def _cpu_s(work: Callable[[], object]) -> float:
 
 def _whole_job(name: str, options: dict[str, str], source: Path) -> tuple[int, float]:
     """(peak resident bytes, CPU seconds per second of sound) of a fresh process."""
-    command = [sys.executable, "-c", _WHOLE_JOB, name, json.dumps(options), str(source)]
-    done = subprocess.run(command, check=True, capture_output=True)
-    peak_bytes, cpu_rtf = json.loads(done.stdout)
+    peak_bytes, cpu_rtf = in_fresh_process(_WHOLE_JOB, name, json.dumps(options), str(source))
     return peak_bytes, cpu_rtf

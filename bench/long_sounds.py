@@ -7,14 +7,13 @@ its own, does not count. Extraction finds the speakers too.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from bench._fresh import in_fresh_process
 from bench._recordings import conversation_of
 from bench.row import Row
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
@@ -33,6 +32,7 @@ JOBS: dict[str, dict[str, object]] = {
 _PEAK = """
 import asyncio, json, resource, sys, tempfile
 from pathlib import Path
+from bench._fresh import peak_bytes
 from clearcast.local import local_services
 from clearcast.settings import load_settings
 from pipelines.alone import Bench
@@ -45,10 +45,7 @@ with tempfile.TemporaryDirectory() as folder:
     bench = Bench(local_services(settings), settings.audio, Path(folder))
     asyncio.run(bench.run(recipe, Path(source), recipe.Options.model_validate_json(options)))
 usage = resource.getrusage(resource.RUSAGE_SELF)
-# Not ru_maxrss: that begins with the peak of the process that started this one.
-lines = Path("/proc/self/status").read_text().splitlines()
-peak_bytes = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
-print(json.dumps([peak_bytes, usage.ru_utime + usage.ru_stime]))
+print(json.dumps([peak_bytes(), usage.ru_utime + usage.ru_stime]))
 """
 
 
@@ -79,7 +76,5 @@ def _recording(job: str, duration_s: float, folder: Path) -> Path:
 
 def peak(job: str, options: dict[str, object], source: Path) -> tuple[int, float]:
     """(peak resident bytes, CPU seconds) of one run in a fresh process."""
-    command = [sys.executable, "-c", _PEAK, job, json.dumps(options), str(source)]
-    made = subprocess.run(command, check=True, capture_output=True)
-    peak_bytes, cpu_s = json.loads(made.stdout)
+    peak_bytes, cpu_s = in_fresh_process(_PEAK, job, json.dumps(options), str(source))
     return peak_bytes, cpu_s

@@ -6,13 +6,11 @@ so it gets two hours with talk in a tenth of them; its windows are ten minutes i
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench._fresh import in_fresh_process
 from bench._recordings import conversation_of
 from bench.row import Row
 
@@ -21,6 +19,7 @@ SHORT_S, LONG_S = 120.0, 7200.0
 _PEAK = """
 import asyncio, json, resource, sys, tempfile
 from pathlib import Path
+from bench._fresh import peak_bytes
 from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import prepare_sync
 from clearcast.engines.transcribe.contract import TranscribeOptions
@@ -40,12 +39,8 @@ with tempfile.TemporaryDirectory() as folder:
         asyncio.run(run_meeting(services, clip, made.duration_s, (), options))
 who = resource.RUSAGE_CHILDREN if what == "decoding" else resource.RUSAGE_SELF
 usage = resource.getrusage(who)
-peak_kib = usage.ru_maxrss
-if what != "decoding":
-    # Not ru_maxrss: that begins with the peak of the process that started this one.
-    status = Path("/proc/self/status").read_text()
-    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-print(json.dumps([peak_kib * 1024, usage.ru_utime + usage.ru_stime]))
+peak = usage.ru_maxrss * 1024 if what == "decoding" else peak_bytes()
+print(json.dumps([peak, usage.ru_utime + usage.ru_stime]))
 """
 
 
@@ -63,7 +58,5 @@ def rows() -> Iterator[Row]:
 
 def peak(what: str, source: Path) -> tuple[int, float]:
     """(peak resident bytes, CPU seconds) of one run in a fresh process."""
-    command = [sys.executable, "-c", _PEAK, what, str(source)]
-    made = subprocess.run(command, check=True, capture_output=True)
-    peak_bytes, cpu_s = json.loads(made.stdout)
+    peak_bytes, cpu_s = in_fresh_process(_PEAK, what, str(source))
     return peak_bytes, cpu_s

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,8 +17,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from bench._fresh import in_fresh_process
+from bench._sdr import sdr_db, si_sdr_db
 from bench._shared import shared_audio
 from bench.row import Row
 from clearcast.audio.sound import SoundReader, SoundWriter, prepare_sound_sync
@@ -38,6 +37,7 @@ RATE_HZ = 44_100
 _PEAK = """
 import json, resource, sys
 from pathlib import Path
+from bench._fresh import peak_bytes
 from bench.separate import separated
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.engines.separate.contract import SeparationEngine
@@ -46,10 +46,7 @@ name, options, source, target = sys.argv[1:]
 engine = make_engine(SeparationEngine, name, json.loads(options), EngineContext(Path(target)))
 separated(engine, Path(source), Path(target))
 usage = resource.getrusage(resource.RUSAGE_SELF)
-# Not ru_maxrss: after fork and exec that still holds the peak of the parent.
-status = Path("/proc/self/status").read_text()
-peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-print(json.dumps([peak_kib * 1024, usage.ru_utime + usage.ru_stime]))
+print(json.dumps([peak_bytes(), usage.ru_utime + usage.ru_stime]))
 """
 
 
@@ -77,18 +74,6 @@ def separated(engine: SeparationEngine, source: Path, folder: Path) -> dict[str,
         writers = {stem: stack.enter_context(SoundWriter(path, *shape)) for stem, path in targets.items()}
         engine.separate(reader, writers)
     return targets
-
-
-def sdr_db(truth: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
-    """Power of the truth over that of everything else in what was found."""
-    wrong = truth - found
-    return float(10.0 * np.log10(np.sum(truth**2) / np.sum(wrong**2)))
-
-
-def si_sdr_db(truth: npt.NDArray[np.float32], found: npt.NDArray[np.float32]) -> float:
-    """The same after the best scaling of the truth (Le Roux et al. 2019)."""
-    truth, found = truth - truth.mean(), found - found.mean()
-    return sdr_db(truth * (np.sum(found * truth) / np.sum(truth**2)), found)
 
 
 def _centre_quality(folder: Path) -> Iterator[Row]:
@@ -165,10 +150,8 @@ def _pickled(folder: Path) -> str:
 def _peak(engine: str, options: dict[str, str], duration_s: float, folder: Path) -> tuple[int, float]:
     """(peak resident bytes, CPU seconds) of one run in a fresh process."""
     source = _noise(duration_s, folder)
-    command = [sys.executable, "-c", _PEAK, engine, json.dumps(options), str(source), str(folder)]
-    made = subprocess.run(command, check=True, capture_output=True)
+    peak_bytes, cpu_s = in_fresh_process(_PEAK, engine, json.dumps(options), str(source), str(folder))
     source.unlink()
-    peak_bytes, cpu_s = json.loads(made.stdout)
     return peak_bytes, cpu_s
 
 
