@@ -49,7 +49,8 @@ ClearCastError
 │   └── ModelCorrupt          its files are not what they should be
 ├── LiveError
 │   ├── OpusRefused           libopus took neither this packet nor these settings
-│   └── PacketTapBroken       aiortc is of another version than the live rooms know
+│   ├── PacketTapBroken       aiortc is of another version than the live rooms know
+│   └── SubscriberBehind      messages of a topic were missed: read its history, then subscribe anew
 └── ServiceError              retryable
     ├── Overloaded            the queue is full: come back after `retry_after_s`
     ├── RateLimited           too many requests from one caller
@@ -350,6 +351,13 @@ class OpusRefused(LiveError):
 class PacketTapBroken(LiveError):
     code = "packet_tap_broken"
     title = "This version of aiortc is not known"
+
+
+class SubscriberBehind(LiveError):
+    code = "subscriber_behind"
+    http_status = 503
+    retryable = True
+    title = "Messages were missed"
 
 
 class ServiceError(ClearCastError):
