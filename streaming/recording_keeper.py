@@ -44,7 +44,7 @@ class RunningRecording(Protocol):
         """In UTC. Earlier than now where a recording that a crash broke off goes on."""
 
     def note(self, event: Mapping[str, object]) -> None:
-        """A line for the sidecar (chat, joins, leaves), with its time put to it. Never waits, never raises."""
+        """A line for the sidecar (chat, joins, leaves); its time is put to it. Never waits or raises."""
 
     async def stop(self) -> None:
         """Finish the files; storing them, and the job, follow in the background. Again does nothing."""
