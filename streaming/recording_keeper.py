@@ -6,7 +6,7 @@ and blobs. What does not: either of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -43,8 +43,12 @@ class RunningRecording(Protocol):
     def started_at(self) -> datetime:
         """In UTC. Earlier than now where a recording that a crash broke off goes on."""
 
-    def note(self, event: Mapping[str, object]) -> None:
-        """A line for the sidecar (chat, joins, leaves); its time is put to it. Never waits or raises."""
+    def note(self, event: str, participant: str | None = None, **facts: str | float | bool) -> None:
+        """A line for the sidecar: something happened now. Never waits, never raises.
+
+        Events: `joined`, `left`, `publishing`, `stopped_publishing`, `muted`, `denoise`, `chat`.
+        `participant` is an id, which is also the name of that one's voice in `Room`.
+        """
 
     async def stop(self) -> None:
         """Finish the files; storing them, and the job, follow in the background. Again does nothing."""
