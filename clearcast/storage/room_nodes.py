@@ -4,8 +4,8 @@ What lives here: taking a room, giving it back, being heard of. These are the no
 names an owner. What does not: moving people from one node to another (`deployments/live`).
 
 A node that was not heard of for `LOST_S` has lost its rooms to whoever asks for them. One that was only
-slow learns that from the next `seen`, whose answer names the rooms that are still its own. The nodes' clocks
-must agree within a second or so.
+slow learns that from the next `seen`, whose answer names the rooms that are still its own. The clocks of
+all nodes must agree within a second or so.
 """
 
 from __future__ import annotations

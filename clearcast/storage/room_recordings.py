@@ -1,8 +1,8 @@
 """What live rooms left behind: recordings, and which file of one is what. Every query names the owner.
 
 What lives here: the records, and taking a recording's file in, which may be tried again and makes no second
-one. What does not: writing sound while it is spoken (`streaming/recorder.py`), and what becomes of a recording
-when the room empties (`deployments/live`).
+one. What does not: writing sound while it is spoken (`streaming/recorder.py`), and what becomes of it when
+the room empties (`deployments/live`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Live rooms as records: making, listing, changing and ending them, and who is invited.
 
 What lives here: what a room is. Every method but `find` names the owner or the one who looks. What does
-not: who may come in (`clearcast/accounts/room_access.py`), on which node a room lives (`room_nodes.py`), what it
-left behind (`room_recordings.py`), tokens (`clearcast/accounts/room_tokens.py`), the sound (`streaming`).
+not: who may come in (`clearcast/accounts/room_access.py`), tokens (`room_tokens.py` there), on which node a
+room lives (`room_nodes.py`), what it left behind (`room_recordings.py`), the sound (`streaming`).
 """
 
 from __future__ import annotations
