@@ -35,6 +35,9 @@ from deployments.ingress import (
     monitoring,
     presigned,
     problems,
+    room_memories,
+    room_people,
+    rooms,
     search,
     transcriptions,
     tus,
@@ -100,6 +103,8 @@ def create_app(
     for part in (transcriptions, meetings, voices, models, search, monitoring, documentation):
         app.include_router(part.router)
     for part in (jobs, job_events, webhooks, files, downloads, links, presigned, tus):
+        app.include_router(part.router)
+    for part in (rooms, room_people, room_memories):
         app.include_router(part.router)
     for part in (auth, keys, friends, users, legacy):
         app.include_router(part.router)
