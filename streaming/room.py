@@ -169,6 +169,14 @@ class Room:
         peer.addTrack(track)
         return track
 
+    def move_listener(self, track: OutTrack, *, without: str | None) -> None:
+        """The same listener hears all of the room from now on, or all of it but this voice."""
+        self._desk.move(track, without)
+
+    def mute(self, name: str, is_on: bool) -> None:
+        """Have nobody hear this voice, nor a recording. Raises NotFound."""
+        self.voice(name).mute(is_on)
+
     def add_raw_listener(self, name: str, sink: FrameSink) -> Callable[[], None]:
         """Give `sink` the frames of a voice before any processing, as live transcription wants them.
 
