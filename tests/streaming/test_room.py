@@ -15,9 +15,10 @@ from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.frames import Frame
 from streaming.opus import SAMPLE_RATE_HZ, Decoder, EncoderOptions, Sound
 from streaming.packet_tap import AudioPacket, PacketTap
-from streaming.room import Denoising, Room
+from streaming.room import Room
 from streaming.testing.chirps import chirps, delays_ms, onsets
 from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
+from streaming.workers import DenoiseWorkers
 
 
 def tone(hertz: float) -> Sound:
@@ -126,8 +127,8 @@ async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
     assert p95 < 120
 
 
-async def test_denoising_is_switched_while_somebody_speaks(denoising: Denoising) -> None:
-    room = Room(denoising=denoising)
+async def test_denoising_is_switched_while_somebody_speaks(rnnoise: DenoiseWorkers) -> None:
+    room = Room(denoising=rnnoise)
     ear = Ear()
     listener = await listen(room, ear)
     speaker = await speak(room, "anna", Mouth(tone(440)))
@@ -200,8 +201,8 @@ async def test_two_voices_are_mixed_and_nobody_needs_to_hear_himself(room: Room)
         await guest.close()
 
 
-async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, tmp_path: Path) -> None:
-    room = Room(denoising=denoising)
+async def test_a_recording_goes_on_over_a_new_connection(rnnoise: DenoiseWorkers, tmp_path: Path) -> None:
+    room = Room(denoising=rnnoise)
     raw: list[Frame] = []
     speaker = await speak(room, "anna", Mouth(chirps(1.0)))
     await room.start_recording(tmp_path)
