@@ -54,6 +54,7 @@ _RECORDING: dict[str, Any] = {
     "started_at": "2026-01-31T09:00:00Z",
     "ended_at": "2026-01-31T10:00:00Z",
     "state": "stored",
+    "failure": None,
     "job_id": None,
     "files": [
         {
@@ -98,14 +99,18 @@ class RoomPatch(BaseModel):
         extra="forbid", json_schema_extra={"example": {"name": "Evening show", "record": False}}
     )
 
-    name: str | None = Field(default=None, max_length=4 * MAX_NAME_CHARACTERS)
-    visibility: Visibility | None = None
-    password: str | None = Field(default=None, max_length=MAX_CHARACTERS)
-    sound: Sound | None = None
-    frame_ms: Literal[10, 20] | None = None
-    denoise: bool | None = None
-    record: bool | None = None
-    transcribe: bool | None = None
+    name: str | None = Field(
+        default=None, max_length=4 * MAX_NAME_CHARACTERS, description="1 to 80 characters."
+    )
+    visibility: Visibility | None = Field(default=None, description="Who may come in besides you.")
+    password: str | None = Field(
+        default=None, max_length=MAX_CHARACTERS, description="A new one holds for who comes from now on."
+    )
+    sound: Sound | None = Field(default=None, description="When the room next goes live.")
+    frame_ms: Literal[10, 20] | None = Field(default=None, description="When the room next goes live.")
+    denoise: bool | None = Field(default=None, description="When the room next goes live.")
+    record: bool | None = Field(default=None, description="Whether what is said is recorded.")
+    transcribe: bool | None = Field(default=None, description="Whether recordings become meetings.")
     is_locked: bool | None = Field(default=None, description="Whether nobody new may come in.")
 
 
@@ -264,6 +269,7 @@ class RecordingAnswer(BaseModel):
     started_at: datetime
     ended_at: datetime | None
     state: RecordingState
+    failure: str | None = Field(description="The code of what made it end, or lack something.")
     job_id: str | None = Field(description="The meeting job that was made of it.")
     files: list[RecordedFileAnswer]
 
@@ -274,6 +280,7 @@ class RecordingAnswer(BaseModel):
             started_at=record.started_at,
             ended_at=record.ended_at,
             state=record.state,
+            failure=record.failure,
             job_id=record.job_id,
             files=[RecordedFileAnswer.of(file) for file in record.files],
         )
