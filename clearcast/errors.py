@@ -38,9 +38,12 @@ ClearCastError
 │   ├── Unauthenticated       no key, or an unknown one
 │   ├── LogInFailed           the name or the password is wrong
 │   ├── AccountLocked         too many wrong passwords: come back later
-│   └── Forbidden             known, but not allowed
+│   ├── Forbidden             known, but not allowed
+│   ├── RoomPasswordWrong     the room asks for a password, and it is not this one
+│   └── RoomLocked            nobody new comes into the room for now
 ├── NotFound                  no such thing, or it is somebody else's
 ├── Conflict                  a thing of that name is there already
+├── RoomEnded                 the room is a memory: nobody comes in any more
 ├── JobUnfinished             the job has no such result yet, or cannot be changed while it runs
 ├── PipelineMissing           this server cannot do that kind of job
 ├── SettingsInvalid           the profile or the environment is wrong
@@ -54,7 +57,8 @@ ClearCastError
 │   ├── OpusRefused           libopus took neither this packet nor these settings
 │   ├── PacketTapBroken       aiortc is of another version than the live rooms know
 │   ├── RoomElsewhere         the room lives on another node
-│   └── TrickleUnsupported    candidates one by one are not taken: all are in the answer
+│   ├── TrickleUnsupported    candidates one by one are not taken: all are in the answer
+│   └── SubscriberBehind      messages of a topic were missed: read its history, then subscribe anew
 └── ServiceError              retryable
     ├── Overloaded            the queue is full: come back after `retry_after_s`
     ├── RateLimited           too many requests from one caller
@@ -299,6 +303,18 @@ class Forbidden(AccessError):
     title = "Not allowed"
 
 
+class RoomPasswordWrong(AccessError):
+    code = "room_password_wrong"
+    title = "The room asks for its password"
+
+
+class RoomLocked(AccessError):
+    code = "room_locked"
+    http_status = 423  # RFC 4918 §11.3
+    retryable = True
+    title = "The room is locked"
+
+
 class NotFound(ClearCastError):
     code = "not_found"
     http_status = 404
@@ -309,6 +325,12 @@ class Conflict(ClearCastError):
     code = "conflict"
     http_status = 409
     title = "It exists already"
+
+
+class RoomEnded(ClearCastError):
+    code = "room_ended"
+    http_status = 410
+    title = "The room has ended"
 
 
 class JobUnfinished(ClearCastError):
@@ -391,6 +413,13 @@ class TrickleUnsupported(LiveError):
     code = "trickle_unsupported"
     http_status = 501
     title = "Candidates are not taken one by one"
+
+
+class SubscriberBehind(LiveError):
+    code = "subscriber_behind"
+    http_status = 503
+    retryable = True
+    title = "Messages were missed"
 
 
 class ServiceError(ClearCastError):

@@ -24,7 +24,7 @@ from clearcast.settings import StorageSettings
 from clearcast.storage.database import Database
 from clearcast.storage.tables import File, Result, TranscriptLine, User, now
 
-FileKind = Literal["upload", "result"]
+FileKind = Literal["upload", "result", "recording"]
 FileState = Literal["receiving", "stored"]
 
 MAX_NAME_CHARACTERS = 200
