@@ -41,6 +41,8 @@ from streaming.show_recording import ShowRecording
 
 logger = logging.getLogger(__name__)
 
+_MOST_NAMES = 2000
+
 _CLOSE_CODES: dict[EndReason, int] = {"ended": 1000, "removed": 4403, "revoked": 4403, "replaced": 1000}
 _GONE: dict[EndReason, LeaveReason] = {"removed": "removed", "revoked": "revoked", "ended": "ended"}
 
@@ -69,14 +71,19 @@ class LiveRoom:
     is_over: it is closing; nobody comes in.
     """
 
-    def __init__(self, record: RoomRecord, surroundings: Surroundings) -> None:
+    def __init__(
+        self, record: RoomRecord, surroundings: Surroundings, on_end: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_end` is called when a moderator has ended it. Raises OptionInvalid, ModelMissing."""
         self.record = record
+        self._on_end = on_end
         self.people: dict[str, Participant] = {}
         self.empty_since_s: float | None = time.monotonic()
         self.is_over = False
         self.chat = surroundings.open_chat(record.id)
         self._surroundings = surroundings
         self._removed: set[str] = set()
+        self._names: dict[str, str] = {}  # also of those who left: a recording may still ask
         self._tasks: set[asyncio.Task[Any]] = set()
         media = surroundings.open_media(record)
         self.sound = LiveSound(media, surroundings.new_peer, _wishes(record), self._line_changed)
@@ -90,7 +97,6 @@ class LiveRoom:
         )
         self.recording = ShowRecording(surroundings.keeper, show, media, self._tell_room)
         self.recording.is_wanted = record.record
-        self._names: dict[str, str] = {}
 
     @property
     def listeners(self) -> int:
@@ -108,6 +114,8 @@ class LiveRoom:
         who = Participant(entry, is_bare=is_bare, outbox=outbox)
         self.people[who.id] = who
         self._names[who.id] = entry.name
+        if len(self._names) > _MOST_NAMES:
+            del self._names[next(iter(self._names))]
         self.empty_since_s = None
         self.recording.note("joined", who.id, name=entry.name)
         self.tell(who.changed(), but=who)
@@ -247,6 +255,7 @@ class LiveRoom:
         by.need("moderate")
         await self._surroundings.register.end(self.record)
         self.record = replace(self.record, state="ended")
+        self._on_end()
 
     def _whom(self, by: Participant, whom: str | None) -> Participant:
         if whom is None or whom == by.id:

@@ -141,10 +141,9 @@ class LiveSound:
         """Give up a line that does not stand, and notice failed denoising. Whether anything changed."""
         has_changed = False
         for line in (who.voice, who.ear):
-            if line is not None and not line.is_connected and line.is_up:
-                if now_s - line.opened_s > CONNECT_S:
-                    self._give_up(who, line)
-                    has_changed = True
+            if line is not None and line.is_waiting and now_s - line.opened_s > CONNECT_S:
+                self._give_up(who, line)
+                has_changed = True
         voice = self.media.voices.get(who.id)
         failed = voice is not None and voice.stage is not None and voice.stage.on and voice.stage.failed
         if failed != who.denoise_failed:
@@ -188,4 +187,3 @@ class LiveSound:
         await self.media.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
-

@@ -1,7 +1,7 @@
 """What waits to be sent to one client.
 
-What lives here: a bounded queue that never makes its writers wait, and how a connection ends. What does not:
-sockets (`session`).
+What lives here: a bounded queue that never makes its writers wait, and how a connection ends. What does
+not: sockets (`session`).
 """
 
 from __future__ import annotations

@@ -37,8 +37,9 @@ class Line:
         return self.peer.connectionState in {"new", "connecting", "connected"}
 
     @property
-    def is_connected(self) -> bool:
-        return bool(self.peer.connectionState == "connected")
+    def is_waiting(self) -> bool:
+        """Whether it does not stand yet."""
+        return self.peer.connectionState in {"new", "connecting"}
 
 
 @dataclass(slots=True, eq=False)
