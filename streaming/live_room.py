@@ -21,6 +21,8 @@ from streaming.admission import Admission
 from streaming.entry import Pass, Register
 from streaming.live_sound import GRACE_S, LiveSound
 from streaming.messages import (
+    ChatAccepted,
+    ChatRemoved,
     Ended,
     EndReason,
     ErrorMessage,
@@ -196,6 +198,30 @@ class LiveRoom:
         sdp = await self.sound.listen(who, offer_sdp)
         self.tell(who.changed())
         return sdp
+
+    async def offer_listening(self, who: Participant) -> str:
+        """As `listen`, the offer being ours; `answer_listening` takes the answer. Raises Overloaded."""
+        if who.ear is None:
+            self._surroundings.admission.check_listeners(self.listeners)
+        await self._surroundings.admission.turn()
+        return await self.sound.offer_listening(who)
+
+    async def answer_listening(self, who: Participant, answer_sdp: str) -> None:
+        """Raises SdpRefused, Conflict where nothing was offered."""
+        await self.sound.answer_listening(who, answer_sdp)
+        self.tell(who.changed())
+
+    async def say(self, who: Participant, text: str, ref: str | None = None) -> None:
+        """Chat. Raises OptionInvalid, RateLimited, ServiceUnavailable."""
+        said = await self.chat.say(who, text)
+        who.tell(ChatAccepted(ref=ref, id=said.id))
+        self.recording.note("chat", who.id, id=said.id)
+        self.tell(said)
+
+    async def remove_chat(self, by: Participant, message_id: str, ref: str | None = None) -> None:
+        """One's own, or any for moderators. Raises NotFound, Forbidden."""
+        await self.chat.remove(by, message_id)
+        self.tell(ChatRemoved(id=message_id), by=by, ref=ref)
 
     async def stop_publishing(self, who: Participant) -> None:
         await self.sound.stop_publishing(who)

@@ -15,7 +15,7 @@ from aiortc import RTCPeerConnection
 from clearcast.errors import Conflict, SdpRefused
 from streaming.messages import Levels
 from streaming.participant import Line, Participant
-from streaming.peers import answer
+from streaming.peers import answer, offer, take_answer
 from streaming.room import Room
 from streaming.sdp import OpusWishes, audio_directions
 
@@ -55,6 +55,7 @@ class LiveSound:
                 else:
                     self.media.resume_broadcaster(who.id, line.peer)
                 sdp = await self._answer(who, line, offer_sdp)
+                line.peer.on("connectionstatechange", lambda: self._look(who, line))
             except BaseException:
                 if is_new and who.id in self.media.voices:
                     await self.media.remove_broadcaster(who.id)
@@ -72,10 +73,34 @@ class LiveSound:
             line = Line(self._new_peer())
             line.track = self.media.add_listener(line.peer)
             sdp = await self._answer(who, line, offer_sdp)
-            old, who.ear = who.ear, line
-            self._drop(old)
-            self._reseat(who)
+            self._take_ear(who, line)
         return sdp
+
+    async def offer_listening(self, who: Participant) -> str:
+        """Our offer to hear the room, for clients that answer."""
+        async with who.negotiation:
+            line = Line(self._new_peer())
+            line.track = self.media.add_listener(line.peer)
+            try:
+                sdp = await offer(line.peer, self._wishes)
+            except BaseException:
+                self._drop(line)
+                raise
+            self._take_ear(who, line)
+        return sdp
+
+    async def answer_listening(self, who: Participant, answer_sdp: str) -> None:
+        """The other side's answer. Raises SdpRefused; Conflict where nothing was offered."""
+        async with who.negotiation:
+            if who.ear is None or who.ear.peer.signalingState != "have-local-offer":
+                raise Conflict("Nothing was offered.")
+            await take_answer(who.ear.peer, answer_sdp)
+
+    def _take_ear(self, who: Participant, line: Line) -> None:
+        line.peer.on("connectionstatechange", lambda: self._look(who, line))
+        old, who.ear = who.ear, line
+        self._drop(old)
+        self._reseat(who)
 
     async def _answer(self, who: Participant, line: Line, offer_sdp: str) -> str:
         """The line's answer; without one it is closed."""
@@ -86,7 +111,6 @@ class LiveSound:
         except BaseException:
             self._drop(line)
             raise
-        line.peer.on("connectionstatechange", lambda: self._look(who, line))
         return sdp
 
     def _look(self, who: Participant, line: Line) -> None:

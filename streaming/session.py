@@ -11,19 +11,19 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from clearcast.errors import ClearCastError, MessageMalformed, OptionInvalid, RateLimited, RoomElsewhere
+from clearcast.errors import ClearCastError, MessageMalformed, OptionInvalid, RoomElsewhere
 from streaming import messages as say
+from streaming.conversation import Conversation
 from streaming.entry import Doorkeeper, Visit
 from streaming.hall import Hall
 from streaming.live_room import LiveRoom
-from streaming.outbox import Goodbye, Outbox
+from streaming.outbox import Outbox
 from streaming.participant import Participant
-from streaming.wire import TalkLimit, Wire, WireClosed, close_code, error_message
+from streaming.wire import SEND_WITHIN_S, TalkLimit, Wire, WireClosed, close_code, error_message, ref_of
 
 logger = logging.getLogger(__name__)
 
 JOIN_WITHIN_S = 5.0
-SEND_WITHIN_S = 10.0  # who takes longer to take one message is dropped
 
 Answer = Awaitable[say.Message | None]
 
@@ -58,7 +58,7 @@ class Session:
             logger.exception("somebody could not join")
             await self._refuse(ClearCastError("An unexpected error happened; it was logged."), ref)
             return
-        await Conversation(self._wire, room, who, outbox, self._talk).run()
+        await RoomConversation(self._wire, room, who, outbox, self._talk).run()
 
     async def _first(self) -> say.Join:
         """Raises OptionInvalid, MessageMalformed, WireClosed."""
@@ -90,7 +90,7 @@ class Session:
         return room, who, outbox
 
     async def _refuse(self, error: ClearCastError, ref: str | None) -> None:
-        message: say.Message = error_message(error, ref or _ref_of(error))
+        message: say.Message = error_message(error, ref or ref_of(error))
         if isinstance(error, RoomElsewhere):
             message = say.Moved(ref=ref, url=socket_url(error.url, self._room_id))
         try:
@@ -101,17 +101,13 @@ class Session:
         await self._wire.close(close_code(error))
 
 
-class Conversation:
-    """Somebody in a room, as long as this connection lasts."""
+class RoomConversation(Conversation):
+    """The messages of `docs/rooms.md`."""
 
     def __init__(
         self, wire: Wire, room: LiveRoom, who: Participant, outbox: Outbox, talk: TalkLimit
     ) -> None:
-        self._wire = wire
-        self._room = room
-        self._who = who
-        self._outbox = outbox
-        self._talk = talk
+        super().__init__(wire, room, who, outbox, talk)
         self._actions: dict[type[say.Message], Callable[[Any], Answer]] = {
             say.Publish: self._publish,
             say.Listen: self._listen,
@@ -129,51 +125,15 @@ class Conversation:
             say.Ping: self._ping,
         }
 
-    async def run(self) -> None:
-        reading = asyncio.create_task(self._read())
-        writing = asyncio.create_task(self._write())
+    def encode(self, message: say.Message) -> list[str]:
+        return [say.write_message(message)]
+
+    async def handle(self, text: str) -> None:
+        message = say.read_message(text)
         try:
-            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
-            if self._outbox.is_closed and not writing.done():
-                await asyncio.wait({writing}, timeout=SEND_WITHIN_S)
-        finally:
-            for task in (reading, writing):
-                task.cancel()
-            await asyncio.gather(reading, writing, return_exceptions=True)
-            self._room.lose(self._who, self._outbox)
-            await self._wire.close(1013 if self._outbox.overflowed else 1000)
-
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.next()
-            try:
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    if isinstance(item, Goodbye):
-                        await self._wire.close(item.code)
-                        return
-                    await self._wire.send(say.write_message(item))
-            except (WireClosed, TimeoutError):
-                return
-
-    async def _read(self) -> None:
-        while not self._outbox.is_closed:
-            ref: str | None = None
-            try:
-                text = await self._wire.receive()
-                self._talk.take()
-                message = say.read_message(text)
-                ref = message.ref
-                await self._act(message)
-            except WireClosed:
-                return
-            except ClearCastError as error:
-                self._outbox.put(error_message(error, ref or _ref_of(error)))
-                if isinstance(error, MessageMalformed | RateLimited):
-                    self._outbox.close(1008)
-            except Exception:
-                logger.exception("a message of a live room could not be handled")
-                failure = ClearCastError("An unexpected error happened; it was logged.")
-                self._outbox.put(error_message(failure, ref))
+            await self._act(message)
+        except ClearCastError as error:
+            self.outbox.put(error_message(error, message.ref))
 
     async def _act(self, message: say.ClientMessage) -> None:
         action = self._actions.get(type(message))
@@ -181,53 +141,49 @@ class Conversation:
             raise OptionInvalid("You have joined already.")
         answer = await action(message)
         if answer is not None:
-            self._outbox.put(answer)
+            self.outbox.put(answer)
 
     async def _publish(self, message: say.Publish) -> say.Message:
-        return say.Publishing(ref=message.ref, sdp=await self._room.publish(self._who, message.sdp))
+        return say.Publishing(ref=message.ref, sdp=await self.room.publish(self.who, message.sdp))
 
     async def _listen(self, message: say.Listen) -> say.Message:
-        return say.Listening(ref=message.ref, sdp=await self._room.listen(self._who, message.sdp))
+        return say.Listening(ref=message.ref, sdp=await self.room.listen(self.who, message.sdp))
 
     async def _stop_publishing(self, message: say.StopPublishing) -> say.Message:
-        await self._room.stop_publishing(self._who)
+        await self.room.stop_publishing(self.who)
         return say.Stopped(ref=message.ref)
 
     async def _stop_listening(self, message: say.StopListening) -> say.Message:
-        self._room.stop_listening(self._who)
+        self.room.stop_listening(self.who)
         return say.Stopped(ref=message.ref)
 
     async def _denoise(self, message: say.SetDenoise) -> None:
-        self._room.denoise(self._who, message.participant, message.is_on, message.ref)
+        self.room.denoise(self.who, message.participant, message.is_on, message.ref)
 
     async def _mute(self, message: say.SetMute) -> None:
-        self._room.mute(self._who, message.participant, message.is_on, message.ref)
+        self.room.mute(self.who, message.participant, message.is_on, message.ref)
 
     async def _chat(self, message: say.SayChat) -> None:
-        said = await self._room.chat.say(self._who, message.text)
-        self._outbox.put(say.ChatAccepted(ref=message.ref, id=said.id))
-        self._room.recording.note("chat", self._who.id, id=said.id)
-        self._room.tell(said)
+        await self.room.say(self.who, message.text, message.ref)
 
     async def _remove_chat(self, message: say.RemoveChat) -> None:
-        await self._room.chat.remove(self._who, message.id)
-        self._room.tell(say.ChatRemoved(id=message.id), by=self._who, ref=message.ref)
+        await self.room.remove_chat(self.who, message.id, message.ref)
 
     async def _remove(self, message: say.Remove) -> None:
-        await self._room.remove(self._who, message.participant)
+        await self.room.remove(self.who, message.participant)
 
     async def _lock(self, message: say.SetLock) -> None:
-        await self._room.lock(self._who, message.is_on, message.ref)
+        await self.room.lock(self.who, message.is_on, message.ref)
 
     async def _record(self, message: say.SetRecord) -> None:
-        await self._room.record_show(self._who, message.is_on, message.ref)
+        await self.room.record_show(self.who, message.is_on, message.ref)
 
     async def _end(self, message: say.End) -> None:
-        await self._room.end(self._who)
+        await self.room.end(self.who)
 
     async def _leave(self, message: say.Leave) -> None:
-        await self._room.leave(self._who)
-        self._outbox.close(1000)
+        await self.room.leave(self.who)
+        self.outbox.close(1000)
 
     async def _ping(self, message: say.Ping) -> say.Message:
         return say.Pong(ref=message.ref)

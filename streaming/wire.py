@@ -16,6 +16,7 @@ from streaming.messages import ErrorMessage
 
 MESSAGES_PER_S = 20.0
 BURST_MESSAGES = 60
+SEND_WITHIN_S = 10.0  # who takes longer for one message is dropped
 
 _CODES = {
     HTTPStatus.UNAUTHORIZED: 4401,
@@ -82,3 +83,9 @@ def error_message(error: ClearCastError, ref: str | None = None) -> ErrorMessage
         retryable=error.retryable,
         **fields,
     )
+
+
+def ref_of(error: ClearCastError) -> str | None:
+    """Which message of the client's it is about, where that is known."""
+    ref = error.fields.get("ref")
+    return ref if isinstance(ref, str) else None
