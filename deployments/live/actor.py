@@ -100,7 +100,8 @@ def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
 def start_gateways(settings: Settings, environment: dict[str, str]) -> list[str]:
     """One gateway on every living node that has none; gives their addresses. Blocks."""
     actors = [_gateway(settings, node["NodeID"], environment) for node in _nodes()]
-    return [str(url) for url in ray.get([actor.ready.remote() for actor in actors], timeout=START_S)]
+    urls: list[str] = ray.get([actor.ready.remote() for actor in actors], timeout=START_S)
+    return urls
 
 
 def stop_gateways() -> None:
@@ -118,11 +119,12 @@ def stop_gateways() -> None:
 
 
 def _nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node for node in nodes if node["Alive"]]
 
 
-def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> ActorHandle:
-    return (
+def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> ActorHandle[LiveGateway]:
+    actor: ActorHandle[LiveGateway] = (
         ray.remote(LiveGateway)
         .options(
             name=_name(node_id),
@@ -137,6 +139,7 @@ def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> A
         )
         .remote(settings, node_id)
     )
+    return actor
 
 
 def _name(node_id: str) -> str:

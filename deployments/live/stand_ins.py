@@ -10,6 +10,7 @@ from clearcast.ids import new_id
 from streaming.bus import Bus, Posted
 from streaming.messages import Chat
 from streaming.participant import Participant
+from streaming.recording_folder import RecordingFacts, RecordingFolder
 from streaming.recording_keeper import RecordedShow
 from streaming.room import Room
 
@@ -66,5 +67,14 @@ class FolderKeeper:
 
     async def start(self, show: RecordedShow, room: Room) -> FolderRecording:
         recording = FolderRecording(room)
-        await room.start_recording(self._root / recording.id)
+        facts = RecordingFacts(
+            id=recording.id,
+            room_id=show.room_id,
+            owner_id=show.owner_id,
+            room_name=show.room_name,
+            is_transcribed=show.is_transcribed,
+            started_at=recording.started_at,
+        )
+        self._root.mkdir(parents=True, exist_ok=True)
+        await room.start_recording(RecordingFolder.create(self._root / recording.id, facts))
         return recording
