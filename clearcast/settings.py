@@ -54,10 +54,7 @@ class AudioSettings(_Section):
 class ModelSettings(_Section):
     """Where models lie and how they may be fetched. Nothing is fetched while a request is served."""
 
-    dir: Path = Field(
-        default=Path("~/.cache/clearcast/models"),
-        description="Folder of downloaded models.",
-    )
+    dir: Path = Field(default=Path("~/.cache/clearcast/models"), description="Folder of downloaded models.")
     hub_token: SecretStr | None = Field(
         default=None, description="Hugging Face token for gated models; used by `models pull` only."
     )
@@ -171,6 +168,9 @@ class StorageSettings(_Section):
     transcript_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds transcripts are kept; null: for ever."
     )
+    recording_retention_s: float | None = Field(
+        default=None, gt=0, description="Seconds recordings of live rooms are kept; null: for ever."
+    )
     voice_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds a voice is kept after it was enrolled; null: for ever."
     )
@@ -233,13 +233,11 @@ class LiveSettings(_Section):
     max_joins_per_s: float = Field(
         default=20.0, gt=0, description="Joins each second one node admits; others get `overloaded`."
     )
-    recordings_folder: str = Field(
-        default="recordings",
-        pattern=r"^[\w-]+$",
-        description="Folder below data_dir of what is being recorded; stored recordings are files.",
-    )
     max_recording_part_bytes: int = Field(
-        default=512_000_000, ge=1_000_000, description="Size at which a recording begins its next part."
+        default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
+    )
+    recording_resume_s: float = Field(
+        default=300.0, ge=0, description="Seconds after a crash within which a recording can go on."
     )
     bus_url: SecretStr = Field(
         default=SecretStr("memory://"),
@@ -304,9 +302,7 @@ class Settings(BaseSettings):
         description="Folder of the command line's own things: its keys for servers.",
     )
     log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="Least severe log level.",
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log level."
     )
     audio: AudioSettings = AudioSettings()
     models: ModelSettings = ModelSettings()
@@ -346,7 +342,8 @@ class Settings(BaseSettings):
 
     @property
     def recordings_path(self) -> Path:
-        return self.data_path / self.live.recordings_folder
+        """Where recordings lie until they are stored; a folder each."""
+        return self.data_path / "live"
 
     @property
     def models_path(self) -> Path:

@@ -151,6 +151,9 @@ class Broadcast:
                 try:
                     for frame in await stage.push(self._queue.popleft()):
                         self._give(frame)
+                        # After a stall several leave at once: listeners' senders must come in between, or
+                        # their queues overflow.
+                        await asyncio.sleep(0)
                 except Exception:  # one frame, not the show
                     logger.exception("a frame of live sound could not be handed on")
 

@@ -11,20 +11,18 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiortc import MediaStreamTrack, RTCPeerConnection
 
-from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
 from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.broadcast import Broadcast, BroadcastOptions, FrameSink
 from streaming.desk import Desk
 from streaming.listeners import OutTrack, Programme
 from streaming.ogg_writer import LOOKAHEAD_SAMPLES
-from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions
-from streaming.processing import DenoiseProcessor, ProcessingStage
+from streaming.opus import EncoderOptions
+from streaming.processing import Denoising, ProcessingStage
 from streaming.recorder import Recorder
 from streaming.recording_folder import RecordingFolder, Track
 
@@ -33,28 +31,6 @@ logger = logging.getLogger(__name__)
 Sink = TypeVar("Sink")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-
-
-@dataclass(frozen=True, slots=True)
-class Denoising:
-    """What rooms share to clean voices. Attributes:
-    engine: loaded; every voice has a stream of its own.
-    executor: where it runs, never on the event loop.
-    options: how much is taken away.
-    """
-
-    engine: DenoiseEngine
-    executor: Executor
-    options: DenoiseOptions = DenoiseOptions()
-
-    def stage(self, channels: int, frame_samples: int) -> ProcessingStage:
-        """A stage for one voice, switched off. Raises OptionInvalid, ModelMissing."""
-        open_processor = functools.partial(
-            DenoiseProcessor, self.engine, channels, self.executor, self.options
-        )
-        with self.engine.open_stream(SAMPLE_RATE_HZ, channels, self.options) as probe:
-            delay_samples = probe.delay_samples
-        return ProcessingStage(open_processor, delay_samples, frame_samples)
 
 
 @dataclass(slots=True)
@@ -106,7 +82,10 @@ class Room:
         if name in self._voices:
             raise Conflict("Somebody of that name speaks in this room already.")
         channels, frame_samples = self.encoding.channels, self.encoding.frame_samples
-        stage = None if self._denoising is None else self._denoising.stage(channels, frame_samples)
+        stage = None
+        if self._denoising is not None:
+            open_processor = functools.partial(self._denoising.open, channels)
+            stage = ProcessingStage(open_processor, self._denoising.delay_samples, frame_samples)
         voice = Broadcast(BroadcastOptions(channels, frame_samples), stage)
         self._voices[name] = voice
         self._desk.join(name)

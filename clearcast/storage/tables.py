@@ -354,7 +354,11 @@ class RoomToken(Table):
 
 
 class RoomRecording(Table):
-    """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed"."""
+    """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed".
+
+    `failure` says why it ended by itself or what it lacks: an error's code; None when it is whole. It has
+    "failed" when there is no sound in it.
+    """
 
     __tablename__ = "room_recordings"
 
@@ -364,6 +368,7 @@ class RoomRecording(Table):
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(default="running", index=True)
+    failure: Mapped[str | None]
     job_id: Mapped[str | None]
 
 

@@ -305,7 +305,7 @@ def test_keeping_a_recording_again_after_a_kill_makes_no_second_file(
     assert intake.records.used_bytes("anna") == 13
 
 
-def test_a_recording_counts_against_the_quota_and_stays_on_the_disk_beyond_it(
+def test_a_recording_counts_against_the_quota_and_is_kept_beyond_it(
     rooms: RoomRecords, database: Database, intake: Intake, tmp_path: Path
 ) -> None:
     with database.writing() as session:
@@ -314,13 +314,33 @@ def test_a_recording_counts_against_the_quota_and_stays_on_the_disk_beyond_it(
     recording = recordings.start("anna", rooms.create("anna", SHOW).id)
     source = tmp_path / "mix.ogg"
     source.write_bytes(b"OggS")
+    intake.records.check_quota("anna", 1)
+    assert recordings.keep(intake, recording, RecordedPart("mix"), "mix.ogg", source).is_stored
+    assert intake.records.used_bytes("anna") == 4
     with pytest.raises(QuotaExceeded):
-        recordings.keep(intake, recording, RecordedPart("mix"), "mix.ogg", source)
-    assert source.exists() and recordings.get("anna", recording.id).files == ()
+        intake.records.check_quota("anna", 10**9)
+
+
+def test_an_erased_recording_keeps_nothing(
+    rooms: RoomRecords, database: Database, intake: Intake, tmp_path: Path
+) -> None:
+    recordings = RoomRecordings(database)
+    recording = recordings.start("anna", rooms.create("anna", SHOW).id)
+    source = tmp_path / "mix.ogg"
+    source.write_bytes(b"OggS")
     rooms.erase("anna", recording.room_id)
     with pytest.raises(NotFound):
         recordings.keep(intake, recording, RecordedPart("mix"), "mix.ogg", source)
-    assert intake.records.used_bytes("anna") == 0
+    assert source.exists() and intake.records.list("anna", limit=9) == []
+
+
+def test_the_first_failure_and_the_first_end_stay(rooms: RoomRecords, database: Database) -> None:
+    recordings = RoomRecordings(database)
+    recording = recordings.start("anna", rooms.create("anna", SHOW).id, "rec_1", now() - timedelta(hours=1))
+    ended_at = now() - timedelta(minutes=5)
+    recordings.move("anna", "rec_1", "storing", ended_at=ended_at, failure="storage_full")
+    done = recordings.move("anna", "rec_1", "stored", failure="internal_error")
+    assert (done.id, done.ended_at, done.failure) == (recording.id, ended_at, "storage_full")
 
 
 def test_a_room_goes_with_its_owner(rooms: RoomRecords, database: Database) -> None:

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from clearcast.engines.denoise.contract import DenoiseEngine
-from clearcast.engines.engine import EngineContext, make_engine
-from streaming.processing import denoise_threads
-from streaming.room import Denoising, Room
-
-
-@pytest.fixture(scope="session")
-def rnnoise() -> DenoiseEngine:
-    engine = make_engine(DenoiseEngine, "rnnoise", {}, EngineContext(Path("nowhere")))
-    engine.load()
-    return engine
-
-
-@pytest.fixture(scope="session")
-def denoise_executor() -> Iterator[ThreadPoolExecutor]:
-    with denoise_threads() as executor:
-        yield executor
+from clearcast.testing.checkpoints.deepfilternet import write_deepfilternet2
+from streaming.room import Room
+from streaming.workers import DenoiseWorkers
 
 
 @pytest.fixture
-def denoising(rnnoise: DenoiseEngine, denoise_executor: ThreadPoolExecutor) -> Denoising:
-    return Denoising(rnnoise, denoise_executor)
+async def rnnoise() -> AsyncIterator[DenoiseWorkers]:
+    """One worker process with RNNoise."""
+    async with DenoiseWorkers("rnnoise", {}, Path("nowhere")) as workers:
+        yield workers
+
+
+@pytest.fixture(scope="session")
+def engine_options(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """Options by engine; DeepFilterNet2 is of the published format and size, with random weights."""
+    model = write_deepfilternet2(tmp_path_factory.mktemp("dfn") / "full-size")
+    return {"rnnoise": {}, "deepfilternet2": {"model": str(model)}}
 
 
 @pytest.fixture

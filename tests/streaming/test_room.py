@@ -17,9 +17,10 @@ from streaming.ogg_parts import join
 from streaming.opus import SAMPLE_RATE_HZ, Decoder, EncoderOptions, Sound
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.recording_folder import RecordingFolder, Track
-from streaming.room import Denoising, Room
+from streaming.room import Room
 from streaming.testing.chirps import chirps, delays_ms, onsets
 from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
+from streaming.workers import DenoiseWorkers
 from tests.streaming.test_recording_folder import recording_facts
 
 
@@ -129,8 +130,8 @@ async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
     assert p95 < 120
 
 
-async def test_denoising_is_switched_while_somebody_speaks(denoising: Denoising) -> None:
-    room = Room(denoising=denoising)
+async def test_denoising_is_switched_while_somebody_speaks(rnnoise: DenoiseWorkers) -> None:
+    room = Room(denoising=rnnoise)
     ear = Ear()
     listener = await listen(room, ear)
     speaker = await speak(room, "anna", Mouth(tone(440)))
@@ -203,8 +204,8 @@ async def test_two_voices_are_mixed_and_nobody_needs_to_hear_himself(room: Room)
         await guest.close()
 
 
-async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, tmp_path: Path) -> None:
-    room = Room(denoising=denoising)
+async def test_a_recording_goes_on_over_a_new_connection(rnnoise: DenoiseWorkers, tmp_path: Path) -> None:
+    room = Room(denoising=rnnoise)
     raw: list[Frame] = []
     speaker = await speak(room, "anna", Mouth(chirps(1.0)))
     folder = RecordingFolder.create(tmp_path / "recording", recording_facts())

@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("started_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
         sa.Column("ended_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
+        sa.Column("failure", sa.String(), nullable=True),
         sa.Column("job_id", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], ondelete="CASCADE"),
