@@ -124,21 +124,18 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> ActorHandle[LiveGateway]:
-    actor: ActorHandle[LiveGateway] = (
-        ray.remote(LiveGateway)
-        .options(
-            name=_name(node_id),
-            namespace=NAMESPACE,
-            get_if_exists=True,
-            lifetime="detached",
-            num_cpus=0.1,
-            max_restarts=-1,
-            max_concurrency=1000,
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
-            runtime_env={"env_vars": environment},
-        )
-        .remote(settings, node_id)
-    )
+    kind: Any = ray.remote(LiveGateway)  # a decorated class, for type checkers
+    actor: ActorHandle[LiveGateway] = kind.options(
+        name=_name(node_id),
+        namespace=NAMESPACE,
+        get_if_exists=True,
+        lifetime="detached",
+        num_cpus=0.1,
+        max_restarts=-1,
+        max_concurrency=1000,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
+        runtime_env={"env_vars": environment},
+    ).remote(settings, node_id)
     return actor
 
 

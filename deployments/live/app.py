@@ -43,7 +43,7 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(ingress.database.migrate)
         await asyncio.to_thread(ingress.accounts.prepare, require_key=settings.http.require_key)
-        async with _live(ingress, node_id) as state:
+        async with Media(settings) as media, _live(ingress, media, node_id) as state:
             app.state.live = state
             yield
         ingress.accounts.limits.close()
@@ -68,13 +68,11 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
 
 
 @asynccontextmanager
-async def _live(ingress: IngressState, node_id: str) -> AsyncIterator[LiveState]:
+async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncIterator[LiveState]:
     """What runs as long as the app does."""
     live = ingress.settings.live
     bus_url = live.bus_url.get_secret_value()
     bus, presence = open_bus(bus_url), open_presence(bus_url)
-    media = Media(ingress.settings)
-    await media.start()
     doors = Doors(ingress, node_id)
     limits = LiveLimits(
         rooms=live.max_rooms,
@@ -82,7 +80,7 @@ async def _live(ingress: IngressState, node_id: str) -> AsyncIterator[LiveState]
         joins_per_s=live.max_joins_per_s,
     )
     surroundings = Surroundings(
-        keeper=FolderKeeper(ingress.settings.data_path / live.recordings_folder),
+        keeper=FolderKeeper(ingress.settings.recordings_path),
         register=doors,
         admission=Admission(limits),
         open_media=media.open_room,
@@ -99,6 +97,5 @@ async def _live(ingress: IngressState, node_id: str) -> AsyncIterator[LiveState]
     finally:
         await hall.close()
         await watch.close()
-        await media.close()
         await presence.close()
         await bus.close()

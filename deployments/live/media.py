@@ -5,48 +5,48 @@ What lives here: from settings and records to `streaming`'s parts. What does not
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import os
+from typing import Self
 
 from aiortc import RTCPeerConnection
 
-from clearcast.engines.denoise.contract import DenoiseEngine
-from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.settings import Settings
 from clearcast.storage.rooms import RoomRecord
 from streaming.opus import EncoderOptions
 from streaming.peers import new_peer
-from streaming.processing import denoise_threads
-from streaming.room import Denoising, Room
+from streaming.room import Room
+from streaming.workers import DenoiseWorkers
 
 
 class Media:
-    """What all rooms of one node share."""
+    """What all rooms of one node share. A context: denoising works within it."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._threads: ThreadPoolExecutor = denoise_threads()
-        self._denoising: Denoising | None = None
+        """Raises EngineUnknown."""
+        live = settings.live
+        self._workers = DenoiseWorkers(
+            live.denoise.engine,
+            dict(live.denoise.options),
+            settings.models_path,
+            workers=live.denoise_workers or max(1, (os.cpu_count() or 1) - 1),
+        )
 
-    async def start(self) -> None:
-        """Load what cleans voices. Raises EngineUnknown, ModelMissing."""
-        choice = self._settings.live.denoise
-        context = EngineContext(self._settings.models_path)
-        engine = make_engine(DenoiseEngine, choice.engine, dict(choice.options), context)
-        await asyncio.to_thread(engine.load)
-        self._denoising = Denoising(engine, self._threads)
+    async def __aenter__(self) -> Self:
+        """Raises what loading the engine raises."""
+        await self._workers.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Rooms must have been closed."""
+        await self._workers.close()
 
     def open_room(self, record: RoomRecord) -> Room:
         """The media path of a room; without denoising it has no stage and no delay."""
         is_denoised = record.denoise and record.sound == "speech"
-        return Room(encoding(record), self._denoising if is_denoised else None)
+        return Room(encoding(record), self._workers if is_denoised else None)
 
     def new_peer(self) -> RTCPeerConnection:
         return new_peer()
-
-    async def close(self) -> None:
-        """Rooms must have been closed."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def encoding(record: RoomRecord) -> EncoderOptions:
