@@ -20,8 +20,6 @@ def start_private_ray(num_cpus: int | None = None, num_gpus: int | None = None) 
     """Start it: no dashboard, a token on every connection, reachable from this machine only. Its processes
     are the kernel's to end when this one dies."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
-    # On a machine with other work, half a minute may not be enough.
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     import ray
 
     # Ray guards this cluster by a token, which is as it should be and no warning.
