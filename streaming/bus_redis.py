@@ -23,7 +23,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from streaming.bus import START, TOPIC_MESSAGES, Posted, Subscription, check_topic, encode, misses, order
-from streaming.redis_calls import Client, RedisCalls, stop
+from streaming.redis_calls import TRIED_FOR_S, Client, RedisCalls, stop
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ class _Topic:
 class RedisBus:
     """`Bus` on one Redis, for one event loop."""
 
-    def __init__(self, url: str) -> None:
-        self._calls = RedisCalls(url)
-        self._reads = RedisCalls(url, blocks_s=BLOCK_S)
+    def __init__(self, url: str, *, tried_for_s: float = TRIED_FOR_S) -> None:
+        self._calls = RedisCalls(url, tried_for_s=tried_for_s)
+        self._reads = RedisCalls(url, blocks_s=BLOCK_S, tried_for_s=tried_for_s)
         self._publish: AsyncScript = self._calls.client.register_script(_PUBLISH)
         self._topics: dict[str, _Topic] = {}
         self._reading: asyncio.Task[None] | None = None
