@@ -14,7 +14,8 @@ from tests.platform_server import Platform, make_settings
 
 def record(platform: Platform, room_id: str, folder: Path) -> str:
     """The id of a new recording with a mix and one voice, of bytes that are no sound."""
-    settings = make_settings(platform.folder)
+    # The environment of a test of the command line names a folder of its own, and would win.
+    settings = make_settings(platform.folder).model_copy(update={"data_dir": platform.folder})
     database = Database(settings.database_url)
     recordings = RoomRecordings(database)
     intake = Intake(database, open_blobs(settings.storage, settings.data_path), settings)
