@@ -32,6 +32,7 @@ COMMANDS = {
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",
+    "rooms": "rooms",
     "search": "search",
     "models": "models",
     "doctor": "doctor",
