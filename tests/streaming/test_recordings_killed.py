@@ -118,10 +118,11 @@ class Server:
         with subprocess.Popen(self.command("store"), stdout=subprocess.PIPE) as child:
             assert child.stdout is not None
             assert child.stdout.readline() == b"stores\n"
+            while self.records.get("anna", recording_id).state == "running":
+                time.sleep(0.002)
             time.sleep(delay_s)
             child.kill()
-        is_left = (self.settings.recordings_path / recording_id).exists()
-        return is_left and self.records.get("anna", recording_id).state != "running"
+        return (self.settings.recordings_path / recording_id).exists()
 
     def job_ids(self) -> list[str]:
         return [job.id for job in JobRecords(self.database, max_queued=9, max_running=1).jobs("anna")]
@@ -195,7 +196,7 @@ def test_killed_at_any_moment_of_storing_nothing_is_lost_and_nothing_is_twice(
         shutil.copytree(server.settings.recordings_path / recording_id, kept)
         for _ in range(2):
             if (server.settings.recordings_path / recording_id).exists():
-                killed_half_way += server.store_and_kill(recording_id, chance.uniform(0.0, 0.4))
+                killed_half_way += server.store_and_kill(recording_id, chance.uniform(0.0, 0.25))
         server.store()
         record = server.records.get("anna", recording_id)
         assert record.state == "stored"
