@@ -50,7 +50,7 @@ from deployments.ingress.catalog import Catalog
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
 from deployments.ingress.password_turns import PasswordTurns
-from deployments.ingress.state import IngressState, Ready, Replicas
+from deployments.ingress.state import IngressState, Ready, Replicas, Standing
 from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.ingress.workroom import Workroom
 
@@ -61,9 +61,9 @@ DESCRIPTION = (
 )
 
 
-async def always_ready() -> Mapping[str, str]:
+async def always_ready() -> Standing:
     """The readiness of an app whose services are all in its own process."""
-    return {}
+    return Standing()
 
 
 async def no_replicas() -> Mapping[str, int]:

@@ -199,7 +199,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "listModels": {_JSON: {"object": "list", "data": [_MODEL]}},
     "retrieveModel": {_JSON: _MODEL},
     "isAlive": {_JSON: {"status": "alive"}},
-    "isReady": {_JSON: {"status": "ready", "missing": {}}},
+    "isReady": {_JSON: {"status": "ready", "missing": {}, "waiting": {}}},
     "readMetrics": {"text/plain": "clearcast_queue_tasks 3.0\n"},
     "listPipelines": {
         _JSON: {
