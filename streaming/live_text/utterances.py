@@ -9,12 +9,12 @@ All positions are samples at 16 kHz since the stream began.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.engines.voice_activity._segmenting import FRAME_SAMPLES
-from clearcast.engines.voice_activity.silero import FrameScorer
 from streaming.live_text.options import SPEECH_THRESHOLDS, LiveOptions
 
 # Speech goes on until it is this much less likely than it had to be to begin (Silero's own figure).
@@ -23,6 +23,13 @@ _HYSTERESIS = 0.15
 _LONG_S, _PHRASE_PAUSE_S = 3.5, 0.2
 # The part of over-long speech, at its end, in which the quietest moment is looked for.
 _SEARCHED_SHARE = 0.4
+
+
+class FrameScorer(Protocol):
+    """`clearcast.engines.voice_activity.silero.FrameScorer`, or what stands in for it."""
+
+    def score(self, samples: FloatAudio) -> FloatAudio:
+        """Speech probability of each frame of `FRAME_SAMPLES`, shape (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
