@@ -21,6 +21,7 @@ from streaming.listeners import TIME_BASE, AnyPacket
 from streaming.opus import SAMPLE_RATE_HZ, Encoder, EncoderOptions, Sound, says_nothing
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.peers import answer, new_peer
+from streaming.retransmission import Retransmission
 from streaming.room import Room
 from streaming.sdp import OpusWishes
 from streaming.testing.chirps import CHIRP_PERIOD_S, onsets
@@ -121,6 +122,11 @@ class Guest:
             self._taps.append(PacketTap(receiver, track, on_packet))
 
         self.outside.on("track", on_track)
+
+    @property
+    def retransmissions(self) -> list[Retransmission]:
+        """What was asked for again by each tap of `listen`."""
+        return [tap.retransmission for tap in self._taps]
 
     async def negotiate(self, wishes: OpusWishes = OpusWishes(), ports: UdpPorts | None = None) -> None:
         """The offer comes from outside, as it does with browsers; `ports` are for the room's end."""
