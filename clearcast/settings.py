@@ -54,10 +54,7 @@ class AudioSettings(_Section):
 class ModelSettings(_Section):
     """Where models lie and how they may be fetched. Nothing is fetched while a request is served."""
 
-    dir: Path = Field(
-        default=Path("~/.cache/clearcast/models"),
-        description="Folder of downloaded models.",
-    )
+    dir: Path = Field(default=Path("~/.cache/clearcast/models"), description="Folder of downloaded models.")
     hub_token: SecretStr | None = Field(
         default=None, description="Hugging Face token for gated models; used by `models pull` only."
     )
@@ -95,6 +92,7 @@ class DeploymentSettings(_Section):
     min_replicas: int = Field(default=0, ge=0, description="0 lets the model leave memory when idle.")
     initial_replicas: int = Field(default=1, ge=0, description="Replicas started with the service.")
     max_replicas: int = Field(default=1, ge=1, description="Most replicas under load.")
+    busy_s: float = Field(default=10.0, ge=0, description="Seconds with too much work before scaling up.")
     idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
     max_ongoing_requests: int = Field(
         default=1, ge=1, description="Requests one replica takes at a time; more only where it batches."
@@ -117,6 +115,11 @@ class ServeSettings(_Section):
     )
     max_waiting_meetings: int = Field(
         default=16, ge=0, description="Pipelines that may wait; further ones get `overloaded`."
+    )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="Seconds a replica that is to stop may take for the work it has begun.",
     )
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()
@@ -170,6 +173,9 @@ class StorageSettings(_Section):
     )
     transcript_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds transcripts are kept; null: for ever."
+    )
+    recording_retention_s: float | None = Field(
+        default=None, gt=0, description="Seconds recordings of live rooms are kept; null: for ever."
     )
     voice_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds a voice is kept after it was enrolled; null: for ever."
@@ -233,13 +239,11 @@ class LiveSettings(_Section):
     max_joins_per_s: float = Field(
         default=20.0, gt=0, description="Joins each second one node admits; others get `overloaded`."
     )
-    recordings_folder: str = Field(
-        default="recordings",
-        pattern=r"^[\w-]+$",
-        description="Folder below data_dir of what is being recorded; stored recordings are files.",
-    )
     max_recording_part_bytes: int = Field(
-        default=512_000_000, ge=1_000_000, description="Size at which a recording begins its next part."
+        default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
+    )
+    recording_resume_s: float = Field(
+        default=300.0, ge=0, description="Seconds after a crash within which a recording can go on."
     )
     bus_url: SecretStr = Field(
         default=SecretStr("memory://"),
@@ -304,9 +308,7 @@ class Settings(BaseSettings):
         description="Folder of the command line's own things: its keys for servers.",
     )
     log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="Least severe log level.",
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log level."
     )
     audio: AudioSettings = AudioSettings()
     models: ModelSettings = ModelSettings()
@@ -346,7 +348,8 @@ class Settings(BaseSettings):
 
     @property
     def recordings_path(self) -> Path:
-        return self.data_path / self.live.recordings_folder
+        """Where recordings lie until they are stored; a folder each."""
+        return self.data_path / "live"
 
     @property
     def models_path(self) -> Path:

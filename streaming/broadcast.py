@@ -103,6 +103,8 @@ class Broadcast:
     def mute(self, is_on: bool) -> None:
         """Take the sound away before anything is done with it; time goes on. Faded over one frame."""
         self._is_muted = is_on
+        if self._last_packet_s is None:
+            self._gain = 0.0 if is_on else 1.0
 
     async def connect(
         self, receiver: RTCRtpReceiver, track: MediaStreamTrack, on_end: Callable[[], None] = lambda: None

@@ -70,8 +70,8 @@ class Bus(Protocol):
         """One message; None when it is not kept (any more). Raises OptionInvalid."""
         ...
 
-    async def remove(self, topic: str, message_id: str) -> bool:
-        """Forget one message. False when there is none. Subscribers are not told. Raises OptionInvalid."""
+    async def remove(self, topic: str, message_id: str) -> None:
+        """Forget one message, if it is there. Subscribers are not told. Raises OptionInvalid."""
         ...
 
     async def erase(self, topic: str) -> None:
@@ -210,4 +210,8 @@ def open_bus(url: str) -> Bus:
         from streaming.bus_memory import MemoryBus
 
         return MemoryBus()
+    if scheme in {"redis", "rediss"}:
+        from streaming.bus_redis import RedisBus
+
+        return RedisBus(url)
     raise SettingsInvalid("The bus of live rooms must be memory://, redis://… or rediss://….")

@@ -68,9 +68,9 @@ class MemoryBus:
         order(message_id)
         return self._topic(topic).kept.get(message_id)
 
-    async def remove(self, topic: str, message_id: str) -> bool:
+    async def remove(self, topic: str, message_id: str) -> None:
         order(message_id)
-        return self._topic(topic).kept.pop(message_id, None) is not None
+        self._topic(topic).kept.pop(message_id, None)
 
     async def erase(self, topic: str) -> None:
         self._topic(topic).kept.clear()

@@ -1,34 +1,18 @@
-"""Who comes into a room, what the room is, and the seams to where both are kept.
+"""Who comes into a room, and the seams to those who know and keep what a room is.
 
-What lives here: `RoomPlan`, `Pass`, and the Protocols of doorkeeper and register. What does not: the rules
-of entry and the records (`clearcast`), what happens inside (`live_room`).
+What lives here: `Pass` and the Protocols. What does not: the rules of entry and the records (`clearcast`),
+what happens inside (`live_room`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
+from clearcast.storage.rooms import RoomRecord
 from streaming.messages import Role
 
 _RANK: dict[Role, int] = {"listen": 0, "publish": 1, "moderate": 2}
-
-
-@dataclass(frozen=True, slots=True)
-class RoomPlan:
-    """What a room was made to be: the fields of `docs/rooms.md`, "A room"."""
-
-    id: str
-    owner_id: str
-    name: str
-    visibility: Literal["public", "friends", "invited", "password"] = "friends"
-    sound: Literal["speech", "music"] = "speech"
-    frame_ms: Literal[10, 20] = 20
-    denoise: bool = False
-    record: bool = False
-    transcribe: bool = False
-    is_locked: bool = False
-    state: Literal["open", "ended"] = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +32,36 @@ class Pass:
         return _RANK[self.role] >= _RANK[role]
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """How somebody asks to come in. Attributes:
+    name: what a bearer of a room token wants to be called.
+    is_returning: was there a moment ago, so that a lock does not keep him out.
+    """
+
+    room_id: str
+    credential: str | None
+    password: str | None = None
+    name: str | None = None
+    is_returning: bool = False
+
+
 class Doorkeeper(Protocol):
     """Knows credentials."""
 
-    async def admit(
-        self, room_id: str, credential: str | None, *, password: str | None = None, name: str | None = None
-    ) -> tuple[RoomPlan, Pass]:
-        """The room and what its visitor may do there.
+    async def admit(self, visit: Visit) -> tuple[RoomRecord, Pass]:
+        """The room, which lives here from now on, and what its visitor may do there.
 
-        Raises Unauthenticated, Forbidden, NotFound, RoomElsewhere.
+        Raises Unauthenticated, AccessError, NotFound, RoomEnded, RoomElsewhere, RateLimited.
         """
 
 
 class Register(Protocol):
     """Keeps what is changed from inside a room."""
 
-    async def set_locked(self, room_id: str, is_locked: bool) -> None: ...
+    async def set_locked(self, room: RoomRecord, is_locked: bool) -> None: ...
 
-    async def end(self, room_id: str) -> None: ...
+    async def end(self, room: RoomRecord) -> None: ...
+
+    async def release(self, room_id: str) -> None:
+        """The room is not open here any more; any node may have it."""

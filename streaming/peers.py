@@ -77,3 +77,19 @@ async def answer(
     if ports is not None:
         ports.check(peer.localDescription.sdp)
     return with_opus_wishes(peer.localDescription.sdp, wishes)
+
+
+async def offer(peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes()) -> str:
+    """Our offer; tracks must have been added before."""
+    await peer.setLocalDescription()
+    return with_opus_wishes(peer.localDescription.sdp, wishes)
+
+
+async def take_answer(peer: RTCPeerConnection, answer_sdp: str) -> None:
+    """The other side's answer to our offer. Raises SdpRefused."""
+    try:
+        await peer.setRemoteDescription(
+            RTCSessionDescription(without_mdns_candidates(answer_sdp), "answer")
+        )
+    except (ValueError, LookupError, AssertionError, InvalidAccessError) as error:
+        raise SdpRefused("The answer is no session description that fits our offer.") from error

@@ -104,14 +104,17 @@ class RecordingFolder:
         self.path, self.facts = path, facts
         self.tracks: dict[Track, tuple[Part, ...]] = {}
         self._lock, self._limits = lock, limits
-        self._recorders: dict[Track, list[Recorder]] = {}
-        self._refusal: OSError | None = None
+        self._recorders: dict[Track, Recorder] = {}  # the last one of each
+        self._heard: dict[Track, int] = {}  # samples before it
+        self._lost_packets = 0
+        self._failure: Exception | None = None
 
     @classmethod
     def create(cls, path: Path, facts: RecordingFacts, limits: PartLimits = PartLimits()) -> Self:
         """Raises OSError, FileExistsError among them."""
         path.mkdir(parents=True, mode=0o700)
         try:
+            (path / _OUTGOING).mkdir(mode=0o700)  # now: a disk that is full later has no room for it
             folder = cls(path, _lock(path), facts, limits)
             folder.write(facts)
         except OSError:
@@ -141,9 +144,7 @@ class RecordingFolder:
     @property
     def outgoing(self) -> Path:
         """The folder of what is on its way out."""
-        path = self.path / _OUTGOING
-        path.mkdir(mode=0o700, exist_ok=True)
-        return path
+        return self.path / _OUTGOING
 
     @property
     def duration_s(self) -> float:
@@ -156,23 +157,20 @@ class RecordingFolder:
         return sum(entry.stat().st_size for entry in os.scandir(self.path) if entry.is_file())
 
     @property
-    def written_at(self) -> datetime:
-        """When sound was last written, in UTC; when it began where there is none."""
-        times_s = [path.stat().st_mtime for _, _, path in _part_paths(self.path)]
-        return max(
-            (datetime.fromtimestamp(time_s, UTC) for time_s in times_s), default=self.facts.started_at
-        )
-
-    @property
     def failure(self) -> Exception | None:
         """What stopped one of the recorders, or kept it from beginning, if anything did."""
-        failures = (recorder.failure for recorders in self._recorders.values() for recorder in recorders)
-        return next((failure for failure in failures if failure is not None), self._refusal)
+        failures = (recorder.failure for recorder in self._recorders.values())
+        return self._failure or next((failure for failure in failures if failure is not None), None)
+
+    @property
+    def voices(self) -> set[str]:
+        """Who was recorded by this process."""
+        return {track.voice for track in self._recorders if track.voice}
 
     @property
     def lost_packets(self) -> int:
         """That the disk was too slow for, in all tracks."""
-        return sum(recorder.lost for recorders in self._recorders.values() for recorder in recorders)
+        return self._lost_packets + sum(recorder.lost for recorder in self._recorders.values())
 
     def write(self, facts: RecordingFacts) -> None:
         """Whole or not at all. Raises OSError."""
@@ -186,26 +184,31 @@ class RecordingFolder:
 
     def seal(self) -> None:
         """Finish the parts that lie there: torn pages cut off, ends marked. Raises OSError."""
-        self._recorders.clear()
         found: dict[Track, tuple[Part, ...]] = {}
         for track, _, path in _part_paths(self.path):
             part = seal(path)
             if part is not None:
                 found[track] = (*found.get(track, ()), part)
         self.tracks = found
+        self._recorders.clear()
+        self._heard = {track: sum(part.samples for part in parts) for track, parts in found.items()}
 
     def open_track(self, track: Track, channels: int, pre_skip_samples: int) -> Recorder:
         """Record this track from now on, behind what lies there of it. Raises OSError."""
-        before = self._recorders.setdefault(track, [])
-        heard = sum(part.samples for part in self.tracks.get(track, ()))
-        heard += sum(recorder.written_samples for recorder in before)
+        before = self._recorders.pop(track, None)
+        heard = self._heard.get(track, 0)
+        if before is not None:
+            heard += before.written_samples
+            self._lost_packets += before.lost
+            self._failure = self._failure or before.failure
+        self._heard[track] = heard
         try:
             writer = self._writer(track, channels, pre_skip_samples)
         except OSError as error:
-            self._refusal = error
+            self._failure = error
             raise
-        before.append(Recorder(writer, lambda: self._elapsed_samples() - heard))
-        return before[-1]
+        self._recorders[track] = Recorder(writer, lambda: self._elapsed_samples() - heard)
+        return self._recorders[track]
 
     def _writer(self, track: Track, channels: int, pre_skip_samples: int) -> OggOpusWriter:
         numbers = [number for known, number, _ in _part_paths(self.path) if known == track]
@@ -235,6 +238,17 @@ class RecordingFolder:
     def release(self) -> None:
         """Another may take it."""
         os.close(self._lock)
+
+
+def look(path: Path) -> tuple[RecordingFacts, datetime]:
+    """What a folder says, and when sound was last written to it (UTC), without taking it.
+
+    Raises FileFormatInvalid, OSError.
+    """
+    facts = RecordingFacts.unpack((path / _FACTS).read_bytes())
+    times_s = [part.stat().st_mtime for _, _, part in _part_paths(path)]
+    written = (datetime.fromtimestamp(time_s, UTC) for time_s in times_s)
+    return facts, max(written, default=facts.started_at)
 
 
 def _lock(folder: Path) -> int:

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from clearcast.errors import ClearCastError, NotFound, StorageFull, UploadBusy, UploadTooLarge
+from sqlalchemy.orm import Session
+
+from clearcast.errors import NotFound, StorageFull, UploadBusy, UploadTooLarge
 from clearcast.settings import Settings
 from clearcast.storage.blobs import BlobStore
 from clearcast.storage.database import Database
@@ -98,25 +100,21 @@ class Intake:
         return self._move_in(self.announce(owner_id, name, media_type, source.stat().st_size), source)
 
     def take_recording(
-        self, owner_id: str, name: str, source: Path, link: Callable[[FileRecord], None]
+        self, owner_id: str, name: str, source: Path, link: Callable[[Session, str], None]
     ) -> FileRecord:
-        """As `take_file`, for what a live room left: of any size, and `link` notes what it belongs to.
+        """As `take_file`, for what a live room left: of any size, also beyond the quota, against which it
+        counts. `link` notes with the record what the file belongs to.
 
-        Raises QuotaExceeded, StorageFull, what `link` raises.
+        Raises NotFound when there is no such owner, StorageFull, what `link` raises.
         """
         record = self.records.create(
             owner_id,
             name=name,
             size_bytes=source.stat().st_size,
             kind="recording",
-            quota_bytes=self._settings.storage.quota_bytes,
             expires_at=self.expiry(),
+            also=link,
         )
-        try:
-            link(record)
-        except ClearCastError:
-            self.drop(owner_id, record.id)
-            raise
         return self._move_in(record, source)
 
     def presign(

@@ -7,6 +7,7 @@ the room empties (`deployments/live`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +57,12 @@ class RecordedFile:
 
 @dataclass(frozen=True, slots=True)
 class RecordingRecord:
-    """One row of `room_recordings` with its stored files. `job_id`: the meeting that was made of it."""
+    """One row of `room_recordings` with its stored files.
+
+    Attributes:
+        failure: why it ended by itself, or what it lacks; None when it is whole.
+        job_id: the meeting that is made of it.
+    """
 
     id: str
     room_id: str
@@ -64,6 +70,7 @@ class RecordingRecord:
     started_at: datetime
     ended_at: datetime | None
     state: RecordingState
+    failure: str | None
     job_id: str | None
     files: tuple[RecordedFile, ...] = ()
 
@@ -74,9 +81,20 @@ class RoomRecordings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def start(self, owner_id: str, room_id: str) -> RecordingRecord:
+    def start(
+        self,
+        owner_id: str,
+        room_id: str,
+        recording_id: str | None = None,
+        started_at: datetime | None = None,
+    ) -> RecordingRecord:
         """Raises NotFound when the owner has no such room."""
-        row = RoomRecording(id=new_id("rec"), room_id=room_id, owner_id=owner_id)
+        row = RoomRecording(
+            id=recording_id or new_recording_id(),
+            room_id=room_id,
+            owner_id=owner_id,
+            started_at=started_at or now(),
+        )
         with self._database.writing() as session:
             _check_room(session, owner_id, room_id)
             session.add(row)
@@ -84,15 +102,26 @@ class RoomRecordings:
             return _record(row, ())
 
     def move(
-        self, owner_id: str, recording_id: str, state: RecordingState, job_id: str | None = None
+        self,
+        owner_id: str,
+        recording_id: str,
+        state: RecordingState,
+        job_id: str | None = None,
+        *,
+        ended_at: datetime | None = None,
+        failure: str | None = None,
     ) -> RecordingRecord:
-        """The recording is in this state now; the first one after "running" is its end. Raises NotFound."""
+        """The recording is in this state now; the first one after "running" is its end, now or `ended_at`.
+
+        A failure, once noted, stays. Raises NotFound.
+        """
         with self._database.writing() as session:
             row = _owned(session, owner_id, recording_id)
             row.state = state
             if state != "running" and row.ended_at is None:
-                row.ended_at = now()
+                row.ended_at = ended_at or now()
             row.job_id = job_id or row.job_id
+            row.failure = row.failure or failure
             return _record(row, _files(session, owner_id, [row.id]).get(row.id, ()))
 
     def get(self, owner_id: str, recording_id: str) -> RecordingRecord:
@@ -121,29 +150,43 @@ class RoomRecordings:
         with self._database.reading() as session:
             return session.scalar(sa.select(RoomRecording.owner_id).where(RoomRecording.id == recording_id))
 
-    def file_ids(self, owner_id: str, room_id: str) -> tuple[str, ...]:
-        """Of every file of every recording of the room."""
+    def erase_room(self, intake: Intake, owner_id: str, room_id: str) -> None:
+        """Forget the room with its invitations, tokens and recordings, and their files. Raises NotFound.
+
+        Whoever still stores a part of a recording gets NotFound.
+        """
         query = (
             sa.select(RoomRecordingFile.file_id)
             .join(RoomRecording, RoomRecording.id == RoomRecordingFile.recording_id)
             .where(RoomRecording.owner_id == owner_id, RoomRecording.room_id == room_id)
         )
-        with self._database.reading() as session:
-            return tuple(session.scalars(query))
+        while True:
+            with self._database.writing() as session:
+                room = _locked_room(session, owner_id, room_id)
+                file_ids = session.scalars(query).all()
+                if not file_ids:
+                    session.delete(room)
+                    return
+            for file_id in file_ids:
+                with suppress(NotFound):  # another request does the same
+                    intake.drop(owner_id, file_id)
 
     def keep(
         self, intake: Intake, recording: RecordingRecord, part: RecordedPart, name: str, source: Path
     ) -> FileRecord:
-        """Take in the local file `source`, which is gone afterwards; it counts against the owner's quota.
+        """Take in the local file `source`, which is gone afterwards; it counts against the owner's quota,
+        and is kept beyond it: what was said cannot be said again.
 
-        Doing it again, as after a kill, makes no second file of the same part. Raises QuotaExceeded,
-        StorageFull (the file stays where it is), and NotFound when the recording or its owner was erased.
+        Doing it again, as after a kill, makes no second file of the same part. Raises StorageFull (the file
+        stays where it is), and NotFound when the recording or its owner was erased.
         """
         owner_id = recording.owner_id
         known = self._file_of(recording, part)
         if known is not None:
             return intake.resume_recording(intake.records.find(owner_id, known), source)
-        return intake.take_recording(owner_id, name, source, lambda file: self._link(recording, part, file))
+        return intake.take_recording(
+            owner_id, name, source, lambda session, file_id: _link(session, recording, part, file_id)
+        )
 
     def _file_of(self, recording: RecordingRecord, part: RecordedPart) -> str | None:
         key = (recording.id, part.role, part.participant_id, part.part)
@@ -152,25 +195,39 @@ class RoomRecordings:
             row = session.get(RoomRecordingFile, key)
             return None if row is None else row.file_id
 
-    def _link(self, recording: RecordingRecord, part: RecordedPart, file: FileRecord) -> None:
-        with self._database.writing() as session:
-            _owned(session, recording.owner_id, recording.id)
-            session.add(
-                RoomRecordingFile(
-                    recording_id=recording.id,
-                    role=part.role,
-                    participant_id=part.participant_id,
-                    participant=part.participant,
-                    part=part.part,
-                    file_id=file.id,
-                )
-            )
+
+def new_recording_id() -> str:
+    return new_id("rec")
+
+
+def _link(session: Session, recording: RecordingRecord, part: RecordedPart, file_id: str) -> None:
+    _locked_room(session, recording.owner_id, recording.room_id)
+    _owned(session, recording.owner_id, recording.id)
+    session.add(
+        RoomRecordingFile(
+            recording_id=recording.id,
+            role=part.role,
+            participant_id=part.participant_id,
+            participant=part.participant,
+            part=part.part,
+            file_id=file_id,
+        )
+    )
 
 
 def _check_room(session: Session, owner_id: str, room_id: str) -> None:
     query = sa.select(Room.id).where(Room.owner_id == owner_id, Room.id == room_id)
     if session.scalar(query) is None:
         raise no_room()
+
+
+def _locked_room(session: Session, owner_id: str, room_id: str) -> Room:
+    """The room; one of those who link files and erase it waits for the other."""
+    query = sa.select(Room).where(Room.owner_id == owner_id, Room.id == room_id)
+    room = session.scalar(query.with_for_update())
+    if room is None:
+        raise no_room()
+    return room
 
 
 def _owned(session: Session, owner_id: str, recording_id: str) -> RoomRecording:
@@ -211,6 +268,7 @@ def _record(row: RoomRecording, files: tuple[RecordedFile, ...]) -> RecordingRec
         started_at=row.started_at,
         ended_at=row.ended_at,
         state=cast(RecordingState, row.state),
+        failure=row.failure,
         job_id=row.job_id,
         files=files,
     )

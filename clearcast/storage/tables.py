@@ -328,12 +328,14 @@ class Room(Table):
 
 
 class RoomInvite(Table):
+    """Kept as it was written, also where nobody is called so (`user_id` None): nobody learns who exists."""
+
     __tablename__ = "room_invites"
 
     room_id: Mapped[str] = mapped_column(ForeignKey("rooms.id", ondelete="CASCADE"), primary_key=True)
-    user_id: Mapped[str] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True, index=True
-    )
+    name_key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -354,7 +356,11 @@ class RoomToken(Table):
 
 
 class RoomRecording(Table):
-    """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed"."""
+    """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed".
+
+    `failure` says why it ended by itself or what it lacks: an error's code; None when it is whole. It has
+    "failed" when there is no sound in it.
+    """
 
     __tablename__ = "room_recordings"
 
@@ -364,6 +370,7 @@ class RoomRecording(Table):
     started_at: Mapped[datetime] = mapped_column(default=now)
     ended_at: Mapped[datetime | None]
     state: Mapped[str] = mapped_column(default="running", index=True)
+    failure: Mapped[str | None]
     job_id: Mapped[str | None]
 
 
