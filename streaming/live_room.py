@@ -215,12 +215,13 @@ class LiveRoom:
         """Chat. Raises OptionInvalid, RateLimited, ServiceUnavailable."""
         said = await self.chat.say(who, text)
         who.tell(ChatAccepted(ref=ref, id=said.id))
-        self.recording.note("chat", who.id, id=said.id)
+        self.recording.note("chat", who.id, id=said.id, name=said.name, text=said.text)
         self.tell(said)
 
     async def remove_chat(self, by: Participant, message_id: str, ref: str | None = None) -> None:
         """One's own, or any for moderators. Raises NotFound, Forbidden."""
         await self.chat.remove(by, message_id)
+        self.recording.note("chat_removed", by.id, id=message_id)
         self.tell(ChatRemoved(id=message_id), by=by, ref=ref)
 
     async def stop_publishing(self, who: Participant) -> None:

@@ -24,11 +24,12 @@ from deployments.live import legacy, page, sockets, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
 from deployments.live.metrics import LiveMetrics
-from deployments.live.stand_ins import BusChat, FolderKeeper
+from deployments.live.stand_ins import FolderKeeper
 from deployments.live.state import LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
+from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
 from streaming.presence import open_presence
