@@ -7,6 +7,7 @@ the process (`actor.py`).
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -18,20 +19,23 @@ from clearcast.settings import Settings
 from deployments.ingress import documentation, monitoring, problems
 from deployments.ingress.app import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
+from deployments.ingress.jobs import records_of
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.live import legacy, page, sockets, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
+from deployments.live.meetings import order_meeting
 from deployments.live.metrics import LiveMetrics
-from deployments.live.stand_ins import BusChat, FolderKeeper
 from deployments.live.state import LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
+from streaming.chat import RoomChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
 from streaming.presence import open_presence
+from streaming.recordings import Recordings
 
 
 def create_gateway(settings: Settings, node_id: str) -> FastAPI:
@@ -74,22 +78,25 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     bus_url = live.bus_url.get_secret_value()
     bus, presence = open_bus(bus_url), open_presence(bus_url)
     doors = Doors(ingress, node_id)
+    order = functools.partial(order_meeting, records_of(ingress))
+    recordings = Recordings(ingress.settings, ingress.database, ingress.blobs, order)
     limits = LiveLimits(
         rooms=live.max_rooms,
         listeners_per_room=live.max_listeners_per_room,
         joins_per_s=live.max_joins_per_s,
     )
     surroundings = Surroundings(
-        keeper=FolderKeeper(ingress.settings.recordings_path),
+        keeper=recordings,
         register=doors,
         admission=Admission(limits),
         open_media=media.open_room,
         new_peer=media.new_peer,
-        open_chat=lambda room_id: BusChat(bus, room_id),
+        open_chat=lambda room_id: RoomChat(bus, room_id),
     )
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
+    recordings.open()
     hall.start()
     watch.start()
     try:
@@ -97,5 +104,6 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     finally:
         await hall.close()
         await watch.close()
+        await recordings.close()
         await presence.close()
         await bus.close()
