@@ -92,6 +92,7 @@ class DeploymentSettings(_Section):
     min_replicas: int = Field(default=0, ge=0, description="0 lets the model leave memory when idle.")
     initial_replicas: int = Field(default=1, ge=0, description="Replicas started with the service.")
     max_replicas: int = Field(default=1, ge=1, description="Most replicas under load.")
+    busy_s: float = Field(default=10.0, ge=0, description="Seconds with too much work before scaling up.")
     idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
     max_ongoing_requests: int = Field(
         default=1, ge=1, description="Requests one replica takes at a time; more only where it batches."
@@ -114,6 +115,11 @@ class ServeSettings(_Section):
     )
     max_waiting_meetings: int = Field(
         default=16, ge=0, description="Pipelines that may wait; further ones get `overloaded`."
+    )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="Seconds a replica that is to stop may take for the work it has begun.",
     )
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()

@@ -23,7 +23,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import ResponseError
 
 from streaming.bus import START, TOPIC_MESSAGES, Posted, Subscription, check_topic, encode, misses, order
-from streaming.redis_calls import Client, RedisCalls, stop
+from streaming.redis_calls import TRIED_FOR_S, Client, RedisCalls, stop
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +73,9 @@ class _Topic:
 class RedisBus:
     """`Bus` on one Redis, for one event loop."""
 
-    def __init__(self, url: str) -> None:
-        self._calls = RedisCalls(url)
-        self._reads = RedisCalls(url, blocks_s=BLOCK_S)
+    def __init__(self, url: str, *, tried_for_s: float = TRIED_FOR_S) -> None:
+        self._calls = RedisCalls(url, tried_for_s=tried_for_s)
+        self._reads = RedisCalls(url, blocks_s=BLOCK_S, tried_for_s=tried_for_s)
         self._publish: AsyncScript = self._calls.client.register_script(_PUBLISH)
         self._topics: dict[str, _Topic] = {}
         self._reading: asyncio.Task[None] | None = None
@@ -84,7 +84,7 @@ class RedisBus:
         self._woken = START
 
     async def publish(self, topic: str, message: Mapping[str, Any]) -> str:
-        stream, data = _key(topic), encode(message).decode()
+        stream, data = stream_key(topic), encode(message).decode()
         keys = [stream, f"{stream}:known:{secrets.token_hex(12)}"]
         arguments: list[str | int] = [data, KEEP_S, TOPIC_MESSAGES, KNOWN_S]
         return str(await self._calls.run(lambda _: self._publish(keys, arguments)))
@@ -112,7 +112,7 @@ class RedisBus:
         self, topic: str, place: _Topic, subscription: Subscription, after: str | None
     ) -> None:
         """What the reader gives meanwhile is held back in the subscription."""
-        last_id, oldest_id = await self._calls.run(lambda client: _bounds(client, _key(topic)))
+        last_id, oldest_id = await self._calls.run(lambda client: _bounds(client, stream_key(topic)))
         replay: list[Posted] = []
         is_behind = after is not None and misses(after, last_id, oldest_id)
         if after is not None and not is_behind:
@@ -126,7 +126,7 @@ class RedisBus:
             subscription.begin(after or last_id, replay)
 
     async def history(self, topic: str, last: int = 100, after: str | None = None) -> list[Posted]:
-        key, since = _key(topic), "-"
+        key, since = stream_key(topic), "-"
         if after is not None:
             order(after)
             since = f"({after}"
@@ -137,17 +137,17 @@ class RedisBus:
 
     async def find(self, topic: str, message_id: str) -> Posted | None:
         order(message_id)
-        key = _key(topic)
+        key = stream_key(topic)
         entries = await self._calls.run(lambda client: client.xrange(key, message_id, message_id))
         return _posted(entries[0]) if entries else None
 
     async def remove(self, topic: str, message_id: str) -> None:
         order(message_id)
-        key = _key(topic)
+        key = stream_key(topic)
         await self._calls.run(lambda client: client.xdel(key, message_id))
 
     async def erase(self, topic: str) -> None:
-        key = _key(topic)
+        key = stream_key(topic)
         # Not deleted: the ids go on, for those who subscribe.
         await self._calls.run(lambda client: client.xtrim(key, maxlen=0, approximate=False))
 
@@ -175,7 +175,7 @@ class RedisBus:
         """The only reader of this node: waits for all topics at once, for ever."""
         while True:
             cursors = {self._wake_key: self._woken}
-            cursors |= {_key(topic): at.cursor for topic, at in self._topics.items() if at.cursor}
+            cursors |= {stream_key(topic): at.cursor for topic, at in self._topics.items() if at.cursor}
             answer = await self._reads.run_until_answered(functools.partial(_read_on, cursors))
             for key, entries in answer or ():
                 try:
@@ -223,7 +223,7 @@ async def _bounds(client: Client, key: str) -> tuple[str, str | None]:
     return facts["last-generated-id"], None if oldest is None else oldest[0]
 
 
-def _key(topic: str) -> str:
+def stream_key(topic: str) -> str:
     return f"clearcast:bus:{{{check_topic(topic)}}}"
 
 

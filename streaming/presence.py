@@ -184,4 +184,8 @@ def open_presence(url: str, expires_after_s: float = EXPIRES_AFTER_S) -> Presenc
         from streaming.presence_memory import MemoryPresence
 
         return MemoryPresence(expires_after_s)
+    if scheme in {"redis", "rediss"}:
+        from streaming.presence_redis import RedisPresence
+
+        return RedisPresence(url, expires_after_s)
     raise SettingsInvalid("Presence must be memory://, redis://… or rediss://….")

@@ -149,6 +149,10 @@ class RoomAccess:
         self._rooms = RoomRecords(database)
         self._passwords = passwords or Passwords()
 
+    def hash_password(self, password: str) -> str:
+        """What is kept of a room's password. Raises OptionInvalid for one that is too short or too long."""
+        return self._passwords.hash(password)
+
     def look(self, room_id: str, visitor: Visitor) -> RoomRecord:
         """The room, for who may see it: who may enter, or might with the password. Raises NotFound."""
         room = self._rooms.find(room_id)

@@ -7,6 +7,7 @@ the room empties (`deployments/live`).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -149,15 +150,26 @@ class RoomRecordings:
         with self._database.reading() as session:
             return session.scalar(sa.select(RoomRecording.owner_id).where(RoomRecording.id == recording_id))
 
-    def file_ids(self, owner_id: str, room_id: str) -> tuple[str, ...]:
-        """Of every file of every recording of the room."""
+    def erase_room(self, intake: Intake, owner_id: str, room_id: str) -> None:
+        """Forget the room with its invitations, tokens and recordings, and their files. Raises NotFound.
+
+        Whoever still stores a part of a recording gets NotFound.
+        """
         query = (
             sa.select(RoomRecordingFile.file_id)
             .join(RoomRecording, RoomRecording.id == RoomRecordingFile.recording_id)
             .where(RoomRecording.owner_id == owner_id, RoomRecording.room_id == room_id)
         )
-        with self._database.reading() as session:
-            return tuple(session.scalars(query))
+        while True:
+            with self._database.writing() as session:
+                room = _locked_room(session, owner_id, room_id)
+                file_ids = session.scalars(query).all()
+                if not file_ids:
+                    session.delete(room)
+                    return
+            for file_id in file_ids:
+                with suppress(NotFound):  # another request does the same
+                    intake.drop(owner_id, file_id)
 
     def keep(
         self, intake: Intake, recording: RecordingRecord, part: RecordedPart, name: str, source: Path
@@ -189,6 +201,7 @@ def new_recording_id() -> str:
 
 
 def _link(session: Session, recording: RecordingRecord, part: RecordedPart, file_id: str) -> None:
+    _locked_room(session, recording.owner_id, recording.room_id)
     _owned(session, recording.owner_id, recording.id)
     session.add(
         RoomRecordingFile(
@@ -206,6 +219,15 @@ def _check_room(session: Session, owner_id: str, room_id: str) -> None:
     query = sa.select(Room.id).where(Room.owner_id == owner_id, Room.id == room_id)
     if session.scalar(query) is None:
         raise no_room()
+
+
+def _locked_room(session: Session, owner_id: str, room_id: str) -> Room:
+    """The room; one of those who link files and erase it waits for the other."""
+    query = sa.select(Room).where(Room.owner_id == owner_id, Room.id == room_id)
+    room = session.scalar(query.with_for_update())
+    if room is None:
+        raise no_room()
+    return room
 
 
 def _owned(session: Session, owner_id: str, recording_id: str) -> RoomRecording:

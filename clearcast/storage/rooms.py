@@ -95,9 +95,8 @@ class RoomRecord:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """Somebody who is invited."""
+    """Somebody who is invited, by the name or the id that the owner wrote."""
 
-    id: str
     name: str
     since: datetime
 
@@ -184,45 +183,40 @@ class RoomRecords:
                 room.state, room.ended_at = "ended", now()
             return _record(room, owner_name)
 
-    def erase(self, owner_id: str, room_id: str) -> None:
-        """Forget the room with its invitations, tokens and recordings; the caller has dropped their files.
+    def invite(self, owner_id: str, room_id: str, name: str, user_id: str | None) -> None:
+        """Whoever is called `name` may come in while the room is for the invited.
 
-        Raises NotFound.
+        `user_id` is theirs, None where nobody is called so; nobody learns which. Raises NotFound for the
+        room, OptionInvalid.
         """
-        with self._database.writing() as session:
-            room, _ = _owned(session, owner_id, room_id)
-            session.delete(room)
-
-    def invite(self, owner_id: str, room_id: str, user_id: str) -> None:
-        """Somebody may come in while the room is for the invited. Raises NotFound, OptionInvalid."""
+        name = checked_name(name)
+        row = RoomInvite(room_id=room_id, name_key=name_key(name), name=name, user_id=user_id)
         count = sa.select(sa.func.count()).where(RoomInvite.room_id == room_id)
         with self._database.writing() as session:
             _owned(session, owner_id, room_id)
-            is_there = session.get(RoomInvite, (room_id, user_id)) is not None
-            if is_there or user_id == owner_id or session.get(User, user_id) is None:
-                return
             if (session.scalar(count) or 0) >= MAX_INVITES:
                 raise OptionInvalid(f"A room may have {MAX_INVITES} invitations.", hint="Take some back.")
-            session.add(RoomInvite(room_id=room_id, user_id=user_id))
+            session.merge(row)
 
-    def uninvite(self, owner_id: str, room_id: str, user_id: str) -> None:
-        """Raises NotFound for the room; an invitation that is not there is no error."""
+    def uninvite(self, owner_id: str, room_id: str, name: str, user_id: str | None) -> None:
+        """Take back what `invite` gave, be it by name or by id; one that is not there is no error.
+
+        Raises NotFound for the room.
+        """
+        is_it = [RoomInvite.name_key == name_key(name)]
+        if user_id is not None:
+            is_it.append(RoomInvite.user_id == user_id)
         with self._database.writing() as session:
             _owned(session, owner_id, room_id)
-            is_it = (RoomInvite.room_id == room_id, RoomInvite.user_id == user_id)
-            session.execute(sa.delete(RoomInvite).where(*is_it))
+            session.execute(sa.delete(RoomInvite).where(RoomInvite.room_id == room_id, sa.or_(*is_it)))
 
     def guests(self, owner_id: str, room_id: str) -> tuple[Guest, ...]:
         """Who is invited, by name. Raises NotFound."""
-        query = (
-            sa.select(User.id, User.name, RoomInvite.created_at)
-            .join(RoomInvite, RoomInvite.user_id == User.id)
-            .where(RoomInvite.room_id == room_id)
-            .order_by(User.name_key)
-        )
+        query = sa.select(RoomInvite.name, RoomInvite.created_at).where(RoomInvite.room_id == room_id)
         with self._database.reading() as session:
             _owned(session, owner_id, room_id)
-            return tuple(Guest(*row) for row in session.execute(query))
+            rows = session.execute(query.order_by(RoomInvite.name_key))
+            return tuple(Guest(name, since) for name, since in rows)
 
     def _one(self, condition: sa.ColumnElement[bool], room_id: str) -> RoomRecord:
         query = sa.select(Room, User.name).join(User, User.id == Room.owner_id)

@@ -106,7 +106,7 @@ def test_who_comes_in_by_visibility(accounts: Accounts, make: Make, rooms: RoomR
     open_to = {"public": {friend, guest, stranger}, "friends": {friend}, "invited": {guest}}
     for visibility, welcome in open_to.items():
         room = make(visibility)
-        rooms.invite(sara, room.id, guest)
+        rooms.invite(sara, room.id, "Guest", guest)
         assert accounts.rooms.enter(room.id, visitor(accounts, sara)).role == "moderate"
         for person in (friend, guest, stranger):
             who = visitor(accounts, person)
@@ -231,7 +231,7 @@ def test_one_look_tells_of_everybody_who_must_go(
         name: person(name) for name in ("friend", "guest", "keyed", "logged", "off", "blocked", "secret")
     }
     befriend(accounts, sara, ids["friend"])
-    rooms.invite(sara, invited.id, ids["guest"])
+    rooms.invite(sara, invited.id, "guest", ids["guest"])
     token, _ = accounts.room_tokens.create(sara, friends.id, "publish", lasts_s=600)
     late, _ = accounts.room_tokens.create(sara, friends.id, "listen", lasts_s=600)
     logged, family_id = login(ids["logged"])
@@ -254,7 +254,7 @@ def test_one_look_tells_of_everybody_who_must_go(
     assert {one.reason for one in accounts.rooms.still_allowed(everybody).values()} == {None}
 
     accounts.friends.remove(sara, "friend")
-    rooms.uninvite(sara, invited.id, ids["guest"])
+    rooms.uninvite(sara, invited.id, "guest", ids["guest"])
     accounts.room_tokens.revoke(sara, friends.id, token.id)
     with database.writing() as session:
         session.get_one(RoomToken, late.id).expires_at = now() - timedelta(seconds=1)

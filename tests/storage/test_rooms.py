@@ -60,9 +60,8 @@ def test_a_room_is_its_owners_alone(rooms: RoomRecords) -> None:
         lambda: rooms.get("bert", room.id),
         lambda: rooms.change("bert", room.id, RoomChange(name="Mine")),
         lambda: rooms.end("bert", room.id),
-        lambda: rooms.erase("bert", room.id),
-        lambda: rooms.invite("bert", room.id, "cleo"),
-        lambda: rooms.uninvite("bert", room.id, "cleo"),
+        lambda: rooms.invite("bert", room.id, "cleo", "cleo"),
+        lambda: rooms.uninvite("bert", room.id, "cleo", "cleo"),
         lambda: rooms.guests("bert", room.id),
     ):
         with pytest.raises(NotFound, match="no such room"):
@@ -146,13 +145,14 @@ def test_others_see_what_they_may_enter(rooms: RoomRecords, database: Database) 
     rooms.end("anna", rooms.create("anna", RoomPlan("over", "public")).id)
     invited = rooms.find_open("anna", "invited")
     assert invited is not None
-    rooms.invite("anna", invited.id, "cleo")
-    rooms.invite("anna", invited.id, "cleo")
+    for name in ("Cleo", "CLEO", "user_of_cleo"):
+        rooms.invite("anna", invited.id, name, "cleo")
     assert names(rooms.visible("bert", limit=9)) == ["friends", "public"]
     assert names(rooms.visible("cleo", limit=9)) == ["invited", "public"]
     assert rooms.visible("anna", limit=9) == ()
-    assert [guest.name for guest in rooms.guests("anna", invited.id)] == ["cleo"]
-    rooms.uninvite("anna", invited.id, "cleo")
+    assert [guest.name for guest in rooms.guests("anna", invited.id)] == ["CLEO", "user_of_cleo"]
+    rooms.uninvite("anna", invited.id, "user_of_cleo", "cleo")
+    assert rooms.guests("anna", invited.id) == ()
     with database.writing() as session:
         session.execute(sa.update(Tie).where(Tie.owner_id == "anna").values(state="blocked"))
     assert names(rooms.visible("bert", limit=9)) == []
@@ -162,11 +162,12 @@ def test_others_see_what_they_may_enter(rooms: RoomRecords, database: Database) 
     assert rooms.visible("cleo", limit=9) == ()
 
 
-def test_an_invitation_to_nobody_is_none(rooms: RoomRecords) -> None:
+def test_an_invitation_to_nobody_looks_like_any_other(rooms: RoomRecords) -> None:
     room = rooms.create("anna", SHOW)
-    rooms.invite("anna", room.id, "nobody")
-    rooms.invite("anna", room.id, "anna")
-    rooms.uninvite("anna", room.id, "nobody")
+    rooms.invite("anna", room.id, "nobody", None)
+    assert [guest.name for guest in rooms.guests("anna", room.id)] == ["nobody"]
+    rooms.uninvite("anna", room.id, "NOBODY", None)
+    rooms.uninvite("anna", room.id, "nobody", None)
     assert rooms.guests("anna", room.id) == ()
 
 
@@ -259,7 +260,6 @@ def test_a_recording_and_its_files_are_the_owners(
     )
     assert done.ended_at is not None
     assert recordings.list("anna", room.id, limit=9) == (done,) == (recordings.get("anna", done.id),)
-    assert recordings.file_ids("anna", room.id) == (file.id,)
     assert recordings.owner_of(done.id) == "anna"
     for deed in (
         lambda: recordings.list("bert", room.id, limit=9),
@@ -268,10 +268,13 @@ def test_a_recording_and_its_files_are_the_owners(
     ):
         with pytest.raises(NotFound):
             deed()
-    assert recordings.file_ids("bert", room.id) == ()
-    intake.drop("anna", file.id)
-    rooms.erase("anna", room.id)
+    with pytest.raises(NotFound):
+        recordings.erase_room(intake, "bert", room.id)
+    recordings.erase_room(intake, "anna", room.id)
     assert recordings.owner_of(done.id) is None
+    assert intake.records.used_bytes("anna") == 0
+    with pytest.raises(NotFound):
+        rooms.get("anna", room.id)
 
 
 def test_keeping_a_recording_again_after_a_kill_makes_no_second_file(
@@ -328,7 +331,7 @@ def test_an_erased_recording_keeps_nothing(
     recording = recordings.start("anna", rooms.create("anna", SHOW).id)
     source = tmp_path / "mix.ogg"
     source.write_bytes(b"OggS")
-    rooms.erase("anna", recording.room_id)
+    recordings.erase_room(intake, "anna", recording.room_id)
     with pytest.raises(NotFound):
         recordings.keep(intake, recording, RecordedPart("mix"), "mix.ogg", source)
     assert source.exists() and intake.records.list("anna", limit=9) == []
@@ -345,7 +348,7 @@ def test_the_first_failure_and_the_first_end_stay(rooms: RoomRecords, database: 
 
 def test_a_room_goes_with_its_owner(rooms: RoomRecords, database: Database) -> None:
     room = rooms.create("anna", SHOW)
-    rooms.invite("anna", room.id, "bert")
+    rooms.invite("anna", room.id, "bert", "bert")
     with database.writing() as session:
         session.delete(session.get_one(User, "anna"))
     with database.reading() as session:

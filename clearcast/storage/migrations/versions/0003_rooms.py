@@ -55,11 +55,13 @@ def upgrade() -> None:
     op.create_table(
         "room_invites",
         sa.Column("room_id", sa.String(), nullable=False),
-        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("name_key", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=True),
         sa.Column("created_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("room_id", "user_id"),
+        sa.PrimaryKeyConstraint("room_id", "name_key"),
     )
     with op.batch_alter_table("room_invites", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_room_invites_user_id"), ["user_id"], unique=False)
