@@ -9,6 +9,7 @@ themselves. It is detached, so it survives the driver; who started it must end i
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import sys
@@ -38,13 +39,14 @@ NAMESPACE = "clearcast"
 
 class LiveGateway:
     """The actor's class. Its server runs from the actor's making on, also when Ray makes it anew after a
-    crash, in a thread with an event loop of its own. No method is a coroutine: else Ray would put uvloop in
-    the place of asyncio's loops, and that starts no child processes for them."""
+    crash, in a thread with an event loop of its own."""
 
     def __init__(self, settings: Settings, node_id: str) -> None:
         write_logs(sys.stderr, settings.log_level)
         self._url = settings.live.url
         self._server = gateway_server(settings, node_id)
+        # Ray has put uvloop's policy in place, which starts no child processes for asyncio's own loops.
+        asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
         self._thread = threading.Thread(target=self._serve, name="live-gateway", daemon=True)
         self._thread.start()
 

@@ -16,7 +16,13 @@ from fastapi import FastAPI
 from clearcast import __version__
 from clearcast.local import local_services
 from clearcast.settings import Settings
-from deployments.ingress import documentation, monitoring, problems
+from deployments.ingress import (
+    monitoring,
+    problems,
+    room_memories,
+    room_people,
+    rooms,
+)
 from deployments.ingress.app import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.jobs import records_of
@@ -62,10 +68,9 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.ingress = ingress
-    for part in (monitoring, whip, page, sockets, legacy):
+    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy):
         app.include_router(part.router)
     problems.install(app)
-    documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=ingress.metrics)
     app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)
     return app
