@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ from aiortc import RTCPeerConnection
 from clearcast.errors import Conflict, Forbidden, NotFound, RoomLocked
 from clearcast.storage.rooms import RoomRecord
 from streaming.admission import Admission
-from streaming.chat import ChatMessage, RoomChat
 from streaming.entry import Pass, Register
 from streaming.live_sound import GRACE_S, LiveSound
 from streaming.messages import (
@@ -39,6 +38,7 @@ from streaming.outbox import Outbox
 from streaming.participant import Participant
 from streaming.recording_keeper import RecordedShow, RecordingKeeper
 from streaming.room import Room
+from streaming.room_chat import RoomChat
 from streaming.sdp import OpusWishes
 from streaming.show_recording import ShowRecording
 
@@ -137,7 +137,7 @@ class LiveRoom:
         who.entry = replace(entry, name=who.entry.name)
         who.outbox, who.lost_s = outbox, None
 
-    def welcome(self, who: Participant, chat: Sequence[ChatMessage], ref: str | None) -> Joined:
+    def welcome(self, who: Participant, chat: tuple[Chat, ...], ref: str | None) -> Joined:
         """What somebody is told first; `chat` is what he has not seen of it."""
         return Joined(
             ref=ref,
@@ -145,7 +145,7 @@ class LiveRoom:
             you=who.view(),
             resume=who.resume,
             participants=tuple(other.view() for other in self.people.values()),
-            chat=tuple(map(_chat, chat)),
+            chat=chat,
             recording=self.recording.is_running,
         )
 
@@ -214,14 +214,15 @@ class LiveRoom:
 
     async def say(self, who: Participant, text: str, ref: str | None = None) -> None:
         """Chat. Raises OptionInvalid, RateLimited, ServiceUnavailable."""
-        said = await self.chat.post(who.id, who.entry.name, text)
+        said = await self.chat.say(who, text)
         who.tell(ChatAccepted(ref=ref, id=said.id))
-        self.recording.note("chat", who.id, id=said.id, text=said.text)
-        self.tell(_chat(said))
+        self.recording.note("chat", who.id, id=said.id, name=said.name, text=said.text)
+        self.tell(said)
 
     async def remove_chat(self, by: Participant, message_id: str, ref: str | None = None) -> None:
         """One's own, or any for moderators. Raises NotFound, Forbidden."""
-        await self.chat.remove(message_id, by.id, is_moderator=by.entry.reaches("moderate"))
+        await self.chat.remove(by, message_id)
+        self.recording.note("chat_removed", by.id, id=message_id)
         self.tell(ChatRemoved(id=message_id), by=by, ref=ref)
 
     async def stop_publishing(self, who: Participant) -> None:
@@ -386,10 +387,6 @@ def _wishes(record: RoomRecord) -> OpusWishes:
     return OpusWishes(
         max_average_bitrate_bps=192_000 if is_music else 64_000, frame_ms=record.frame_ms, stereo=is_music
     )
-
-
-def _chat(said: ChatMessage) -> Chat:
-    return Chat(id=said.id, participant=said.participant_id, name=said.name, text=said.text, at=said.at)
 
 
 def _view(record: RoomRecord) -> RoomView:

@@ -82,7 +82,7 @@ class Session:
         record, entry = await self._doorkeeper.admit(visit)
         await self._hall.admission.turn()
         room = self._hall.open(record)
-        chat = await room.chat.history(after=first.after)
+        chat = await room.chat.latest(first.after)
         room = self._hall.open(record)  # it may have closed meanwhile
         outbox = Outbox()
         who = self._hall.enter(room, entry, outbox, first.resume)

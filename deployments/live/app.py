@@ -37,7 +37,7 @@ from deployments.live.state import LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
-from streaming.chat import RoomChat
+from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
 from streaming.presence import open_presence
@@ -96,7 +96,7 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
         admission=Admission(limits),
         open_media=media.open_room,
         new_peer=media.new_peer,
-        open_chat=lambda room_id: RoomChat(bus, room_id),
+        open_chat=lambda room_id: BusChat(bus, room_id),
     )
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)

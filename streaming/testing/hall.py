@@ -14,8 +14,8 @@ from typing import Any
 from clearcast.errors import Unauthenticated
 from clearcast.storage.rooms import RoomRecord
 from streaming.admission import Admission, LiveLimits
+from streaming.bus_chat import BusChat
 from streaming.bus_memory import MemoryBus
-from streaming.chat import RoomChat
 from streaming.entry import Pass, Visit
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
@@ -106,7 +106,7 @@ def surroundings_of(
         admission=Admission(limits),
         open_media=lambda _: Room(),
         new_peer=new_peer,
-        open_chat=lambda room_id: RoomChat(bus, room_id),
+        open_chat=lambda room_id: BusChat(bus, room_id),
     )
 
 
