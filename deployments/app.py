@@ -9,8 +9,6 @@ What lives here: which class runs as which deployment, with what resources. What
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -20,7 +18,6 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from clearcast.origin import assert_own_packages
-from clearcast.privacy import SWITCHES
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.booster import Booster
 from deployments.denoiser import Denoiser
@@ -29,6 +26,7 @@ from deployments.embedder import Embedder
 from deployments.extractor import Extractor
 from deployments.front import Front
 from deployments.jobs.runner import JobRunner
+from deployments.private_ray import environment
 from deployments.separator import Separator
 from deployments.transcriber import Transcriber
 
@@ -49,8 +47,6 @@ no room for it, the old one goes on. Not for the runner of jobs: the new one wai
 gone."""
 
 METRICS_S = 2.0  # between two looks at how much work a model has
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class AppArgs(BaseModel):
@@ -134,14 +130,3 @@ def _front(settings: Settings) -> Any:
         # The ingress logs requests itself, by route; Serve's own lines would show names in addresses.
         logging_config=LoggingConfig(enable_access_log=False),
     )
-
-
-def environment(threads: int) -> dict[str, str]:
-    """Environment of a replica: our code first on its path, libraries kept offline and on few threads."""
-    inherited = os.environ.get("PYTHONPATH")
-    return {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *([inherited] if inherited else [])]),
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        **SWITCHES,
-    }

@@ -21,6 +21,7 @@ from clearcast.accounts.first_start import prepare_start
 from clearcast.errors import Conflict
 from clearcast.ports import bind_error
 from clearcast.settings import Settings, load_settings
+from deployments.private_ray import start_private_ray
 
 APP_NAME = "clearcast"
 
@@ -43,26 +44,10 @@ RAY_ENVIRONMENT = {
 
 
 def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
-    """A Ray of our own, small enough for a laptop: no dashboard, little object store (we pass addresses,
-    not sound), reachable from this machine only."""
+    """A Ray of our own that Serve runs well on."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import ray
-
-    from deployments.app import environment
-
-    # Ray guards this cluster by a token, which is as it should be and no warning.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        include_dashboard=False,
-        object_store_memory=200 << 20,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": environment(1)},
-    )
+    start_private_ray(num_cpus, num_gpus)
 
 
 @dataclass(frozen=True, slots=True)
