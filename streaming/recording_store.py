@@ -119,7 +119,7 @@ class RecordingStore:
             kept.append(file)
         source = folder.outgoing / "events.json"
         with room_on_disk():
-            _write_sidecar(source, folder, stored)
+            _write_sidecar(source, folder, record, stored)
         name = f"{_title(facts)} events.json"
         kept.append(self._recordings.keep(self._intake, record, RecordedPart("events"), name, source))
 
@@ -192,7 +192,10 @@ def _file_name(facts: RecordingFacts, planned: _Planned) -> str:
 
 
 def _write_sidecar(
-    target: Path, folder: RecordingFolder, stored: Sequence[tuple[_Planned, FileRecord]]
+    target: Path,
+    folder: RecordingFolder,
+    record: RecordingRecord,
+    stored: Sequence[tuple[_Planned, FileRecord]],
 ) -> None:
     """What happened and which file is what, as JSON; memory stays flat however much was said."""
     facts = folder.facts
@@ -203,7 +206,7 @@ def _write_sidecar(
         "room": {"id": facts.room_id, "name": facts.room_name},
         "started_at": facts.started_at.isoformat(),
         "duration_s": round(folder.duration_s, 3),
-        "failure": facts.failure,
+        "failure": record.failure,
         "participants": [{"id": voice, "name": name} for voice, name in sorted(facts.voices.items())],
         "files": [
             {

@@ -31,6 +31,7 @@ COMMANDS = {
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",
+    "rooms": "rooms",
     "search": "search",
     "models": "models",
     "doctor": "doctor",
