@@ -291,7 +291,7 @@ class WebhookDelivery(Table):
 class Room(Table):
     """A live room. `node_id` is the live node that holds it, None while nobody is in it.
 
-    visibility: "public", "friends", "invited", "password"; sound: "speech", "music"; state: "open", "ended".
+    visibility: "public", "friends", "invited", "password"; sound: "speech", "music"; state: "open", "ended"
     """
 
     __tablename__ = "rooms"
