@@ -65,15 +65,18 @@ def build(args: AppArgs) -> Application:
 def wire(settings: Settings) -> Application:
     """Every deployment and who calls whom."""
     assert_own_packages()
-    # Replicas never download: the hub's token stays in this process.
-    without_token = settings.models.model_copy(update={"hub_token": None})
-    settings = settings.model_copy(update={"models": without_token})
+    settings = without_hub_token(settings)
     models = {
         name: _model(cls, name, getattr(settings.serve, name), settings.serve.drain_s).bind(settings)
         for name, cls in MODELS.items()
     }
     app: Application = _front(settings).bind(settings, models, _runner().bind(settings, models))
     return app
+
+
+def without_hub_token(settings: Settings) -> Settings:
+    """Replicas never download: the hub's token stays in the process that starts them."""
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"hub_token": None})})
 
 
 def _runner() -> Any:
