@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +135,13 @@ def _run(session: Session, order: BatchOrder, plan: BatchPlan, workers: int) -> 
     with temporary_folder() as temporary, BatchView(session, plan) as view:
         try:
             if plan.todo:
-                with _interruptible(session):
+                with _interruptible(session), _alone_on_the_terminal(session):
                     from deployments.batch import run_batch  # Ray takes seconds to import
 
-                    for item, record in run_batch(order, plan.todo, workers):
-                        rows.append((item, record))
-                        view.ended(item, record)
+                    with closing(run_batch(order, plan.todo, workers)) as ended:
+                        for item, record in ended:
+                            rows.append((item, record))
+                            view.ended(item, record)
         except KeyboardInterrupt:
             session.note("What is finished stays; the same command goes on from here.")
             raise
@@ -169,6 +170,27 @@ def _interruptible(session: Session) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _alone_on_the_terminal(session: Session) -> Iterator[None]:
+    """Keep Ray's own words, some of them from its C++ parts, out of ours; --debug shows them."""
+    if session.debug:
+        yield
+        return
+    ours = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    notes = session.notes.file
+    try:
+        os.dup2(silence, 2)
+        with os.fdopen(os.dup(ours), "w", buffering=1, encoding="utf-8") as file:
+            session.notes.file = file
+            yield
+    finally:
+        session.notes.file = notes
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(silence)
 
 
 def _check(session: Session, order: BatchOrder) -> None:
