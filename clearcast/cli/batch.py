@@ -21,6 +21,7 @@ from clearcast.cli.sounds import services_of
 from clearcast.cli.voice_shelves import local_voices
 from clearcast.cli.workers import LocalWorker, temporary_folder, with_model
 from clearcast.errors import OptionInvalid
+from clearcast.settings import Settings
 from clearcast.speech.formats import format_named
 from pipelines.batch.estimate import estimate
 from pipelines.batch.folder_lock import only_batch_in
@@ -101,7 +102,7 @@ def batch(
     clearcast batch diarization calls.csv -o turns/ --dry-run
     clearcast batch chain tapes/ -o out/ --option 'steps=[{"pipeline":"enhance"},{"pipeline":"meeting"}]'
     """
-    settings = with_model(session.settings, model)
+    settings = _without_token(with_model(session.settings, model))
     order = BatchOrder(
         pipeline=pipeline,
         options=_absolute(parse_settings(given)),
@@ -109,14 +110,24 @@ def batch(
         sound_format=sound_format,
         bits=24 if SOUND_FORMATS[sound_format].lossless else None,
         destination=_address(destination),
-        settings=settings.model_copy(
-            update={"models": settings.models.model_copy(update={"hub_token": None})}
-        ),
+        settings=settings,
         voices=local_voices(settings, voices_file),
         run_id=secrets.token_hex(6),
     )
+    _do(session, order, sources, workers, retry_failed=retry_failed, dry_run=dry_run)
+
+
+def _do(
+    session: Session,
+    order: BatchOrder,
+    sources: Sequence[str],
+    workers: int | None,
+    *,
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
     _check(session, order)
-    items = find_items(sources, order.destination, settings.storage)
+    items = find_items(sources, order.destination, order.settings.storage)
     plan = plan_batch(order, items, retry_failed=retry_failed)
     workers = workers or len(os.sched_getaffinity(0))
     if dry_run:
@@ -198,6 +209,12 @@ def _check(session: Session, order: BatchOrder) -> None:
     order.options_of(Item("", "", 0, ""))
     worker = LocalWorker(session, order.settings, Path())
     worker.require(*services_of(order.pipeline, order.options))
+
+
+def _without_token(settings: Settings) -> Settings:
+    """Workers download nothing: the hub's token stays in this process."""
+    models = settings.models.model_copy(update={"hub_token": None})
+    return settings.model_copy(update={"models": models})
 
 
 def _absolute(given: Mapping[str, Any]) -> dict[str, Any]:
