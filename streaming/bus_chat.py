@@ -32,6 +32,9 @@ class BusChat:
         is_moderator = who.entry.reaches("moderate")
         await self._topic.remove(message_id, who.entry.person, is_moderator=is_moderator)
 
+    async def erase(self) -> None:
+        await self._topic.erase()
+
 
 def _shown(said: ChatMessage) -> Chat:
     return Chat(id=said.id, participant=said.participant_id, name=said.name, text=said.text, at=said.at)

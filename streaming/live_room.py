@@ -21,6 +21,7 @@ from streaming.admission import Admission
 from streaming.entry import Pass, Register
 from streaming.live_sound import GRACE_S, LiveSound
 from streaming.messages import (
+    Chat,
     ChatAccepted,
     ChatRemoved,
     Ended,
@@ -136,8 +137,8 @@ class LiveRoom:
         who.entry = replace(entry, name=who.entry.name)
         who.outbox, who.lost_s = outbox, None
 
-    def welcome(self, who: Participant, chat: tuple[Any, ...], ref: str | None) -> Joined:
-        """What somebody is told first."""
+    def welcome(self, who: Participant, chat: tuple[Chat, ...], ref: str | None) -> Joined:
+        """What somebody is told first; `chat` is what he has not seen of it."""
         return Joined(
             ref=ref,
             room=_view(self.record),

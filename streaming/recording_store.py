@@ -191,6 +191,14 @@ def _file_name(facts: RecordingFacts, planned: _Planned) -> str:
     return " ".join(word for word in words if word) + ".opus"
 
 
+def _events(path: Path) -> Iterator[dict[str, object]]:
+    """All but the chat that was taken back."""
+    removed = {event.get("id") for event in read_events(path) if event.get("event") == "chat_removed"}
+    for event in read_events(path):
+        if event.get("event") != "chat" or event.get("id") not in removed:
+            yield event
+
+
 def _write_sidecar(
     target: Path,
     folder: RecordingFolder,
@@ -223,7 +231,7 @@ def _write_sidecar(
     with target.open("w", encoding="utf-8") as sidecar:
         sidecar.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2] + ',\n "events": [')
         separator = "\n  "
-        for event in read_events(folder.events_path):
+        for event in _events(folder.events_path):
             sidecar.write(separator + json.dumps(event, ensure_ascii=False))
             separator = ",\n  "
         sidecar.write("\n ]\n}\n")

@@ -28,6 +28,7 @@ COMMANDS = {
     "separate": "separate",
     "extract": "extract",
     "chain": "chain",
+    "batch": "batch",
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",

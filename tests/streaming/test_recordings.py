@@ -137,7 +137,9 @@ async def test_a_recording_becomes_files_of_the_owner(
     running.note("joined", "p_1", name="Anna ä")
     assert studio.records.get("anna", running.id).state == "running"
     await say(room, "p_1", 3.0)
-    running.note("chat", "p_1", text="Hello")
+    running.note("chat", "p_1", id="1", text="Hello")
+    running.note("chat", "p_1", id="2", text="not for the record")
+    running.note("chat_removed", "p_1", id="2")
     await running.stop()
     await running.stop()  # does nothing
     running.note("chat", "p_1", text="too late")
@@ -158,7 +160,8 @@ async def test_a_recording_becomes_files_of_the_owner(
         heard, _ = soundfile.read(studio.fetch(file.id, tmp_path / role), dtype="float32")
         assert len(onsets(heard)) >= 11
     sidecar = json.loads(studio.fetch(one_file(record, "events"), tmp_path / "events").read_text())
-    assert [event["event"] for event in sidecar["events"]] == ["joined", "chat"]
+    assert [event["event"] for event in sidecar["events"]] == ["joined", "chat", "chat_removed"]
+    assert sidecar["events"][1]["text"] == "Hello"
     assert sidecar["participants"] == [{"id": "p_1", "name": "Anna ä"}]
     assert {file["file_id"] for file in sidecar["files"]} == {
         one_file(record, "mix"),
@@ -317,7 +320,7 @@ async def test_a_room_that_is_erased_takes_its_recording_along(
     room.add_broadcaster("p_1", guest.inside)
     running = await studio.start(room)
     await say(room, "p_1", 1.0)
-    RoomRecords(studio.database).erase("anna", studio.room_id)
+    studio.records.erase_room(studio.intake, "anna", studio.room_id)
     await running.stop()
     studio.keeper.open()
     async with asyncio.timeout(WAIT_S):
@@ -331,7 +334,7 @@ async def test_a_room_erased_in_the_middle_of_storing_leaves_nothing(
     studio: Studio, room: Room, guest: Guest
 ) -> None:
     def order(order: MeetingOrder) -> str:
-        RoomRecords(studio.database).erase("anna", studio.room_id)
+        studio.records.erase_room(studio.intake, "anna", studio.room_id)
         return "job_1"
 
     studio.keeper = Recordings(studio.settings, studio.database, studio.blobs, order)

@@ -306,3 +306,31 @@ async def test_memory_stays_flat_however_long_it_lasts(room: Room, tmp_path: Pat
     await room.stop_recording()
     folder.release()
     await guest.close()
+
+
+async def test_a_muted_voice_is_silent_for_all_and_in_no_recording(room: Room, tmp_path: Path) -> None:
+    ear, raw = Ear(), list[Frame]()
+    listener = await listen(room, ear)
+    speaker = await speak(room, "anna", Mouth(tone(440)))
+    room.add_raw_listener("anna", raw.append)
+    packets = 0
+
+    def count(*_: object) -> None:
+        nonlocal packets
+        packets += 1
+
+    room.voice("anna").packet_sinks.append(count)
+    await asyncio.sleep(0.6)
+    room.mute("anna", True)
+    await asyncio.sleep(0.3)
+    before, heard_before = packets, len(ear.heard())
+    await asyncio.sleep(0.6)
+    assert packets == before
+    assert not raw[-1].samples.any()
+    assert np.abs(ear.heard()[heard_before:]).max() < 0.005
+    assert len(ear.heard()) > heard_before + SAMPLE_RATE_HZ // 4, "time goes on"
+    room.mute("anna", False)
+    await asyncio.sleep(0.6)
+    assert strength(ear.heard()[-SAMPLE_RATE_HZ // 8 :], 440) > 0.15
+    await speaker.close()
+    await listener.close()
