@@ -11,6 +11,7 @@ from deployments.ingress.state import IngressState
 from deployments.live.doors import Doors
 from streaming.bus import Bus
 from streaming.hall import Hall
+from streaming.messages import IceServer
 from streaming.presence import Presence
 
 
@@ -21,6 +22,7 @@ class LiveState:
     hall: Hall
     bus: Bus
     presence: Presence
+    ice_servers: tuple[IceServer, ...]
 
 
 def live_state_of(connection: HTTPConnection) -> LiveState:
