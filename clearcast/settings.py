@@ -237,6 +237,9 @@ class LiveSettings(_Section):
     max_joins_per_s: float = Field(
         default=20.0, gt=0, description="Joins each second one node admits; others get `overloaded`."
     )
+    max_transcriptions: int = Field(
+        default=16, ge=1, description="Live transcriptions of one node at a time."
+    )
     max_recording_part_bytes: int = Field(
         default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
     )

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 
 from clearcast import __version__
 from clearcast.local import local_services
+from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.job_records import JobRecords
 from deployments.ingress import (
@@ -28,7 +29,7 @@ from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
-from deployments.live import legacy, page, sockets, whip
+from deployments.live import legacy, live_text, page, sockets, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
 from deployments.live.meetings import order_meeting
@@ -40,14 +41,15 @@ from streaming.bus import open_bus
 from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
+from streaming.live_text.sittings import Sittings
 from streaming.presence import open_presence
 from streaming.recordings import Recordings
 
 
-def create_gateway(settings: Settings, node_id: str) -> FastAPI:
-    """The app of one node. Raises EngineUnknown, SettingsInvalid."""
-    # No route of the gateway calls a service; its engines are never loaded.
-    ingress = build_state(local_services(settings), settings, always_ready, no_replicas)
+def create_gateway(settings: Settings, node_id: str, services: Services | None = None) -> FastAPI:
+    """The app of one node. `services` do what live transcription needs; without them it is all done in
+    this process. Raises EngineUnknown, SettingsInvalid."""
+    ingress = build_state(services or local_services(settings), settings, always_ready, no_replicas)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +70,7 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.ingress = ingress
-    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy):
+    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy, live_text):
         app.include_router(part.router)
     problems.install(app)
     app.add_middleware(FrontDoor, metrics=ingress.metrics)
@@ -105,12 +107,17 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
+    sound_path = ingress.settings.data_path / "live-sound" / node_id
+    sittings = Sittings(
+        await live_text.live_parts(ingress.services, ingress.settings), sound_path, live.max_transcriptions
+    )
     recordings.open()
     hall.start()
     watch.start()
     try:
-        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers)
+        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings)
     finally:
+        await sittings.close()
         await hall.close()
         await watch.close()
         await recordings.close()
