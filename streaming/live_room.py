@@ -21,6 +21,7 @@ from streaming.admission import Admission
 from streaming.entry import Pass, Register
 from streaming.live_sound import GRACE_S, LiveSound
 from streaming.messages import (
+    Chat,
     ChatAccepted,
     ChatRemoved,
     Ended,
@@ -136,8 +137,8 @@ class LiveRoom:
         who.entry = replace(entry, name=who.entry.name)
         who.outbox, who.lost_s = outbox, None
 
-    def welcome(self, who: Participant, chat: tuple[Any, ...], ref: str | None) -> Joined:
-        """What somebody is told first."""
+    def welcome(self, who: Participant, chat: tuple[Chat, ...], ref: str | None) -> Joined:
+        """What somebody is told first; `chat` is what he has not seen of it."""
         return Joined(
             ref=ref,
             room=_view(self.record),
@@ -215,12 +216,13 @@ class LiveRoom:
         """Chat. Raises OptionInvalid, RateLimited, ServiceUnavailable."""
         said = await self.chat.say(who, text)
         who.tell(ChatAccepted(ref=ref, id=said.id))
-        self.recording.note("chat", who.id, id=said.id)
+        self.recording.note("chat", who.id, id=said.id, name=said.name, text=said.text)
         self.tell(said)
 
     async def remove_chat(self, by: Participant, message_id: str, ref: str | None = None) -> None:
         """One's own, or any for moderators. Raises NotFound, Forbidden."""
         await self.chat.remove(by, message_id)
+        self.recording.note("chat_removed", by.id, id=message_id)
         self.tell(ChatRemoved(id=message_id), by=by, ref=ref)
 
     async def stop_publishing(self, who: Participant) -> None:

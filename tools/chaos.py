@@ -99,6 +99,7 @@ class Platform:
             "CLEARCAST__DATA_DIR": str(self.folder / "data"),
             "CLEARCAST__CONFIG_DIR": str(self.folder / "config"),
             "CLEARCAST__HTTP__PORT": str(self.port),
+            "CLEARCAST__LIVE__ENABLED": "false",  # its own kills: tests/deployments/live/test_actor.py
             "CLEARCAST__ACCOUNTS__REQUESTS_PER_MINUTE": "100000",
             "CLEARCAST__ACCOUNTS__KEY_REQUESTS_PER_MINUTE": "100000",
         }

@@ -7,6 +7,7 @@ the process (`actor.py`).
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,23 +16,32 @@ from fastapi import FastAPI
 from clearcast import __version__
 from clearcast.local import local_services
 from clearcast.settings import Settings
-from deployments.ingress import documentation, monitoring, problems
+from deployments.ingress import (
+    monitoring,
+    problems,
+    room_memories,
+    room_people,
+    rooms,
+)
 from deployments.ingress.app import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
+from deployments.ingress.jobs import records_of
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.live import legacy, page, sockets, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
+from deployments.live.meetings import order_meeting
 from deployments.live.metrics import LiveMetrics
-from deployments.live.stand_ins import BusChat, FolderKeeper
 from deployments.live.state import LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
+from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
 from streaming.presence import open_presence
+from streaming.recordings import Recordings
 
 
 def create_gateway(settings: Settings, node_id: str) -> FastAPI:
@@ -58,10 +68,9 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.ingress = ingress
-    for part in (monitoring, whip, page, sockets, legacy):
+    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy):
         app.include_router(part.router)
     problems.install(app)
-    documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=ingress.metrics)
     app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)
     return app
@@ -74,13 +83,15 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     bus_url = live.bus_url.get_secret_value()
     bus, presence = open_bus(bus_url), open_presence(bus_url)
     doors = Doors(ingress, node_id)
+    order = functools.partial(order_meeting, records_of(ingress))
+    recordings = Recordings(ingress.settings, ingress.database, ingress.blobs, order)
     limits = LiveLimits(
         rooms=live.max_rooms,
         listeners_per_room=live.max_listeners_per_room,
         joins_per_s=live.max_joins_per_s,
     )
     surroundings = Surroundings(
-        keeper=FolderKeeper(ingress.settings.recordings_path),
+        keeper=recordings,
         register=doors,
         admission=Admission(limits),
         open_media=media.open_room,
@@ -90,6 +101,7 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
+    recordings.open()
     hall.start()
     watch.start()
     try:
@@ -97,5 +109,6 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     finally:
         await hall.close()
         await watch.close()
+        await recordings.close()
         await presence.close()
         await bus.close()

@@ -27,6 +27,7 @@ from clearcast.errors import (
 from deployments.ingress.access import Bearer
 from deployments.ingress.problem_docs import problems
 from deployments.ingress.uploads import read_body
+from deployments.live.doors import person_of
 from deployments.live.state import LiveState, live_state_of
 from streaming.entry import Visit
 from streaming.live_room import LiveRoom
@@ -167,8 +168,7 @@ async def _session(
     visitor = await state.doors.visitor(bearer.credentials if bearer else None)
     room = state.hall.rooms.get(room_id)
     who = None if room is None else room.people.get(participant_id)
-    person = visitor.user_id or visitor.token_id
-    if room is None or who is None or not who.is_bare or who.entry.person != person:
+    if room is None or who is None or not who.is_bare or who.entry.person != person_of(visitor):
         raise NotFound("There is no such connection.")
     return room, who
 
