@@ -27,6 +27,7 @@ from typing import Any
 
 from clearcast.accounts.first_start import prepare_start
 from clearcast.origin import ROOT
+from clearcast.ports import free_port
 from clearcast.settings import load_settings
 from clearcast.storage.database import Database
 
@@ -34,6 +35,12 @@ APP = "clearcast"
 HEAD = ("head", 2, 0)
 WORKERS = (("gpu-1", 2, 1), ("gpu-2", 2, 1))
 START_S = 180.0
+AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "runtime_env_agent_port",
+    "dashboard_agent_listen_port",
+)
 OBJECT_STORE_BYTES = 100 << 20
 
 
@@ -61,6 +68,8 @@ class Raylets:
             include_dashboard=False,
             node_ip_address=os.environ["CLEARCAST_NODE_ADDRESS"],
             object_store_memory=OBJECT_STORE_BYTES,
+            # With ports that it has not to wait for, a node does not give up while its agents start.
+            **{name: free_port() for name in AGENT_PORTS},
         )
 
     def apply(self, profile: str) -> None:
