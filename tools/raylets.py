@@ -15,32 +15,27 @@ The end of standard input ends it all.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from clearcast.accounts.first_start import prepare_start
 from clearcast.origin import ROOT
-from clearcast.ports import free_port
 from clearcast.settings import load_settings
 from clearcast.storage.database import Database
 
 APP = "clearcast"
 HEAD = ("head", 2, 0)
 WORKERS = (("gpu-1", 2, 1), ("gpu-2", 2, 1))
-START_S = 180.0
-AGENT_PORTS = (
-    "metrics_agent_port",
-    "metrics_export_port",
-    "runtime_env_agent_port",
-    "dashboard_agent_listen_port",
-)
+STARTS = 5  # tries to start a node
 OBJECT_STORE_BYTES = 100 << 20
 
 
@@ -50,10 +45,8 @@ class Raylets:
     def __init__(self) -> None:
         import ray
         from ray import serve
-        from ray._private import services
         from ray.cluster_utils import Cluster
 
-        services.get_node = _patient(services.get_node)
         self._serve = serve
         self._nodes: dict[str, Any] = {}
         self._cluster = Cluster()
@@ -62,14 +55,24 @@ class Raylets:
         ray.init(address=self._cluster.address, log_to_driver=False, configure_logging=False)
 
     def add(self, name: str, cpus: int, gpus: int) -> None:
-        self._nodes[name] = self._cluster.add_node(
+        """Ray gives a node 15 s to start its agents, which can be too short on a busy machine."""
+        known = {process.pid for process in psutil.Process().children(recursive=True)}
+        for attempt in range(1, STARTS + 1):
+            try:
+                self._nodes[name] = self._add(cpus, gpus)
+                return
+            except Exception:  # Ray has no class of its own for it
+                _kill_all_but(known)
+                if attempt == STARTS:
+                    raise
+
+    def _add(self, cpus: int, gpus: int) -> Any:
+        return self._cluster.add_node(
             num_cpus=cpus,
             num_gpus=gpus,
             include_dashboard=False,
             node_ip_address=os.environ["CLEARCAST_NODE_ADDRESS"],
             object_store_memory=OBJECT_STORE_BYTES,
-            # With ports that it has not to wait for, a node does not give up while its agents start.
-            **{name: free_port() for name in AGENT_PORTS},
         )
 
     def apply(self, profile: str) -> None:
@@ -127,20 +130,12 @@ class Raylets:
         self._cluster.shutdown()
 
 
-def _patient(get_node: Callable[..., Any]) -> Callable[..., Any]:
-    """Ray gives a node half a minute to start, which on a busy machine is too short for several."""
-
-    def get(*arguments: Any) -> Any:
-        deadline_s = time.monotonic() + START_S
-        while True:
-            try:
-                return get_node(*arguments)
-            except RuntimeError:
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(0.2)
-
-    return get
+def _kill_all_but(known: set[int]) -> None:
+    """End those processes below this one that are not known."""
+    for process in psutil.Process().children(recursive=True):
+        if process.pid not in known:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _raylet_pid(node: Any) -> int:
