@@ -404,7 +404,7 @@ class RoomElsewhere(LiveError):
     retryable = True
     title = "The room lives on another node"
 
-    def __init__(self, message: str, *, url: str, hint: str | None = None, **fields: Any) -> None:
+    def __init__(self, message: str, *, url: str = "", hint: str | None = None, **fields: Any) -> None:
         super().__init__(message, hint=hint, url=url, **fields)
         self.url = url
 

@@ -117,9 +117,7 @@ class ServeSettings(_Section):
         default=16, ge=0, description="Pipelines that may wait; further ones get `overloaded`."
     )
     drain_s: float = Field(
-        default=20.0,
-        ge=0,
-        description="Seconds a replica that is to stop may take for the work it has begun.",
+        default=20.0, ge=0, description="Seconds a replica that is to stop may take for what it has begun."
     )
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()
@@ -246,8 +244,7 @@ class LiveSettings(_Section):
         default=300.0, ge=0, description="Seconds after a crash within which a recording can go on."
     )
     bus_url: SecretStr = Field(
-        default=SecretStr("memory://"),
-        description="Chat and presence between nodes: memory:// (one node) or redis://HOST:PORT.",
+        default=SecretStr("memory://"), description="Chat and presence: memory:// or redis://HOST:PORT."
     )
 
     @model_validator(mode="after")
@@ -348,8 +345,7 @@ class Settings(BaseSettings):
 
     @property
     def recordings_path(self) -> Path:
-        """Where recordings lie until they are stored; a folder each."""
-        return self.data_path / "live"
+        return self.data_path / "live"  # recordings until they are stored, a folder each
 
     @property
     def models_path(self) -> Path:

@@ -19,6 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from clearcast.audio.limited import start_at_once
 from clearcast.errors import ClearCastError, SettingsInvalid
 from clearcast.local import local_services
 from clearcast.settings import Settings
@@ -109,6 +110,7 @@ class BatchWorker:
     """One actor of a pool: does files one after the other with models that it loads once."""
 
     def __init__(self, order: BatchOrder, pool: Pool) -> None:
+        start_at_once()
         self._work = FileWork(order, local_services(order.settings), pool.is_ours)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -165,6 +167,8 @@ def _again(items: Sequence[Item], workers: int) -> Iterator[Item]:
 @contextlib.contextmanager
 def _ray(order: BatchOrder, workers: int) -> Iterator[tuple[Pool, ...]]:
     """A private Ray with room for the pools, or the cluster that RAY_ADDRESS names."""
+    # Its C++ parts speak to the terminal, of things that only its makers can change.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     steps = [step["pipeline"] for step in order.options.get("steps", ())]

@@ -155,7 +155,9 @@ class Broadcast:
             self._filled.clear()
             while self._queue:
                 try:
-                    for frame in await stage.push(self._queue.popleft()):
+                    frames = tuple(self._queue)
+                    self._queue.clear()
+                    for frame in await stage.push(*frames):
                         self._give(frame)
                         # After a stall several leave at once: listeners' senders must come in between, or
                         # their queues overflow.
