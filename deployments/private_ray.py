@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from clearcast.privacy import SWITCHES
+from clearcast.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 _OBJECT_STORE_BYTES = 200 << 20  # little: we pass addresses, not sound
@@ -45,3 +46,8 @@ def environment(threads: int) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         **SWITCHES,
     }
+
+
+def without_hub_token(settings: Settings) -> Settings:
+    """Replicas never download: the hub's token stays in the process that starts them."""
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"hub_token": None})})

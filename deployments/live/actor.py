@@ -25,10 +25,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clearcast.errors import NotFound, ServiceUnavailable
 from clearcast.settings import Settings
-from deployments.app import without_hub_token
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
-from deployments.private_ray import environment
+from deployments.private_ray import environment, without_hub_token
 from streaming.messages import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)

@@ -55,11 +55,7 @@ class _Guess:
 
 
 class LiveTranscription:
-    """Made on an event loop; `push`, `finish` and `close` are for one caller.
-
-    Attributes:
-        lines: how many were told.
-    """
+    """Made on an event loop; `push`, `finish` and `close` are for one caller."""
 
     def __init__(
         self,
@@ -69,14 +65,16 @@ class LiveTranscription:
         voices: VoicesHeard,
         options: LiveOptions,
         tell: Callable[[LiveEvent], None],
+        first_line: int = 1,
     ) -> None:
-        """`tell` is called on the event loop and must neither wait nor raise."""
-        self.lines = 0
+        """`tell` is called on the event loop and must neither wait nor raise. `first_line` is the id of the
+        first one."""
+        self._next_line = first_line
         self._desk, self._watch, self._trail, self._voices = desk, watch, trail, voices
         self._options, self._tell = options, tell
         self._started_at: datetime | None = None
         self._ended: deque[Utterance] = deque()
-        self._done_until = 0  # no sample before this one is needed any more
+        self._done_until = trail.num_samples  # no sample before this one is needed any more
         self._guess: _Guess | None = None
         self._guessed_pause: int | None = None
         self._agreement = Agreement()
@@ -102,7 +100,8 @@ class LiveTranscription:
         """
         if self._started_at is None:
             length_s = len(samples) / SAMPLE_RATE_HZ
-            self._started_at = datetime.now(UTC) - timedelta(seconds=length_s)
+            before_s = self._trail.num_samples / SAMPLE_RATE_HZ
+            self._started_at = datetime.now(UTC) - timedelta(seconds=before_s + length_s)
         self._trail.append(samples)
         self._ended += self._watch.push(samples)
         self._changed.set()
@@ -275,11 +274,11 @@ class LiveTranscription:
         assert self._started_at is not None
         lines = []
         for speaker, words, text in _by_speaker(transcript, parts):
-            self.lines += 1
+            number, self._next_line = self._next_line, self._next_line + 1
             start_s, end_s = words[0].start_s, words[-1].end_s
             lines.append(
                 Line(
-                    id=self.lines,
+                    id=number,
                     text=text,
                     speaker=speaker,
                     start_s=start_s,

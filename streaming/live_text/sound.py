@@ -25,7 +25,11 @@ _FILE_S = 300.0  # so much sound lies on disk before a new file is begun and the
 
 
 class PcmReader:
-    """16-bit little-endian mono PCM at some rate, in pieces of any size, to float32 at 16 kHz."""
+    """16-bit little-endian mono PCM at some rate, in pieces of any size, to float32 at 16 kHz.
+
+    Attributes:
+        received_samples: whole ones so far, at that rate.
+    """
 
     def __init__(self, sample_rate_hz: int) -> None:
         """Raises OptionInvalid for a rate outside 8 to 48 kHz."""
@@ -34,6 +38,7 @@ class PcmReader:
                 f"The sample rate must lie between {LOWEST_RATE_HZ} and {HIGHEST_RATE_HZ} Hz.",
                 option="sample_rate_hz",
             )
+        self.received_samples = 0
         self._half = b""
         self._resampler = None
         if sample_rate_hz != SAMPLE_RATE_HZ:
@@ -44,10 +49,15 @@ class PcmReader:
         pcm = self._half + pcm
         whole = len(pcm) // 2 * 2
         self._half = pcm[whole:]
+        self.received_samples += whole // 2
         samples = np.frombuffer(pcm[:whole], "<i2").astype(np.float32) / np.float32(32768.0)
         if self._resampler is None:
             return samples
         return self._resampler.push(samples[:, np.newaxis])[:, 0]
+
+    def drop_half(self) -> None:
+        """The other half of what was received last will not come: the sample is sent again."""
+        self._half = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +73,9 @@ class SoundTrail:
         num_samples: of the whole stream so far, at 16 kHz.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Files are made in `folder`, which is the caller's."""
-        self.num_samples = 0
+    def __init__(self, folder: Path, first: int = 0) -> None:
+        """Files are made in `folder`, which is the caller's; the stream is known from sample `first` on."""
+        self.num_samples = first
         self._folder = folder
         self._number = 0
         self._begin()

@@ -32,7 +32,7 @@ _NEW_VOICE_S = 1.2
 class KnownVoice:
     """A voice that was registered. `voiceprint` has shape (dimension,)."""
 
-    name: str
+    name: str | None
     voiceprint: Embedding
 
 
@@ -41,11 +41,12 @@ class _Voice:
     id: int
     name: str | None
     voiceprint: Embedding
+    is_registered: bool
     heard: int = 1
 
     def hear(self, embedding: Embedding) -> None:
         """Voices that were not registered become clearer with every hearing."""
-        if self.name is None:
+        if not self.is_registered:
             total = self.voiceprint * self.heard + embedding
             self.voiceprint = (total / max(float(np.linalg.norm(total)), 1e-9)).astype(np.float32)
             self.heard += 1
@@ -74,7 +75,7 @@ class VoicesHeard:
         free_id = max((one.id for one in self._voices), default=-1) + 1
         number = free_id if speaker_id is None else speaker_id
         self._voices = [one for one in self._voices if one.id != number]
-        self._voices.append(_Voice(number, voice.name, voice.voiceprint))
+        self._voices.append(_Voice(number, voice.name, voice.voiceprint, is_registered=True))
         return number
 
     async def who(self, trail: SoundTrail, start: int, end: int) -> tuple[SpokenBy, ...]:
@@ -104,16 +105,15 @@ class VoicesHeard:
             best.hear(embedding)
             return Speaker(best.id, best.name, score)
         if heard_s >= _NEW_VOICE_S and len(self._voices) < self._most:
-            number = self.register_stranger(embedding)
-            return Speaker(number)
+            return Speaker(self._meet(embedding))
         # Nobody else is expected, or it is too short to be somebody new: the likeliest, whose name is
         # not claimed.
         return None if best is None else Speaker(best.id, None, score)
 
-    def register_stranger(self, embedding: Embedding) -> int:
-        """A voice without a name; its speaker id."""
+    def _meet(self, embedding: Embedding) -> int:
+        """A new voice, which nobody registered; its speaker id."""
         number = max((one.id for one in self._voices), default=-1) + 1
-        self._voices.append(_Voice(number, None, embedding))
+        self._voices.append(_Voice(number, None, embedding, is_registered=False))
         return number
 
 

@@ -61,9 +61,10 @@ class UtteranceWatch:
     position: how far the stream was heard.
     """
 
-    def __init__(self, scorer: FrameScorer, options: LiveOptions) -> None:
+    def __init__(self, scorer: FrameScorer, options: LiveOptions, first: int = 0) -> None:
+        """The stream is heard from sample `first` on."""
         self.current: OpenUtterance | None = None
-        self.position = 0
+        self.position = first
         self._scorer = scorer
         self._begin = SPEECH_THRESHOLDS[options.voice_activity_mode]
         self._go_on = max(self._begin - _HYSTERESIS, 0.01)
