@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,9 @@ import pytest
 from clearcast.origin import ROOT
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from clearcast.testing.media import write_tone_wav
-from deployments.batch import Pool, plan_pools
+from deployments.batch import Pool, over_pools, plan_pools
+from pipelines.batch.plan import BatchOrder
+from pipelines.batch.sources import find_items
 from pipelines.recipes import all_recipes
 
 FILES = 12
@@ -181,6 +184,32 @@ def profile(**shares: float) -> Settings:
     settings = load_settings("local")
     models = {name: DeploymentSettings(num_gpus=share) for name, share in shares.items()}
     return settings.model_copy(update={"serve": settings.serve.model_copy(update=models)})
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_files_go_from_pool_to_pool(sources: Path, tmp_path: Path) -> None:
+    """Models with shares of a (pretended) GPU: decoded here, cleaned there, made louder last."""
+    shares = profile(denoiser=0.25, booster=0.25)
+    order = BatchOrder(
+        pipeline="enhance",
+        options={"mode": "2x"},
+        formats=("json",),
+        sound_format="flac",
+        bits=24,
+        destination=str(tmp_path / "results"),
+        settings=shares.model_copy(update={"data_dir": tmp_path / "data"}),
+        voices=(),
+        run_id="run",
+    )
+    pools = plan_pools(order.recipe, order.settings, workers=1, num_gpus=1)
+    assert [pool.groups for pool in pools] == [frozenset({"decode", "score"}), frozenset({"denoise"}), None]
+    pools = tuple(replace(pool, workers=1) for pool in pools)
+    items = find_items([str(sources)], order.destination, order.settings.storage)
+    found = {item.name: record for item, record in over_pools(order, items, pools)}
+    assert len(found) == FILES + 1
+    assert [name for name, record in found.items() if record.outcome == "failed"] == ["broken"]
+    assert set(found["tone-3"].outputs) == {"tone-3.denoised.flac", "tone-3.boosted.flac"}
+    assert list(order.work_path.iterdir()) == []
 
 
 def test_on_cpus_one_pool_does_everything() -> None:
