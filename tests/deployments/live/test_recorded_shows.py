@@ -27,7 +27,8 @@ WAIT_S = 60.0
 _GATEWAY = """
 import sys
 from pathlib import Path
-from clearcast.settings import LiveSettings, Settings
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from deployments.live.actor import gateway_server
 from streaming import recordings
 recordings.LOOK_S = 0.2
