@@ -10,7 +10,8 @@ from typing import Self
 
 from aiortc import RTCIceServer, RTCPeerConnection
 
-from clearcast.settings import LiveSettings, Settings
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.rooms import RoomRecord
 from streaming.messages import IceServer
 from streaming.opus import EncoderOptions
