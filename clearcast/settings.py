@@ -85,6 +85,7 @@ class EngineSettings(_Section):
     separate: EngineChoice = EngineChoice(engine="centre")
     extract: EngineChoice = EngineChoice(engine="gating")
     measure: EngineChoice = EngineChoice(engine="meter")
+    classify: EngineChoice = EngineChoice(engine="residual_cnn")
 
 
 class DeploymentSettings(_Section):
@@ -125,6 +126,7 @@ class ServeSettings(_Section):
     denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     extractor: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    classifier: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
 
 
 class HttpSettings(_Section):
