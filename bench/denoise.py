@@ -96,17 +96,19 @@ def quality(shared: Path) -> Iterator[Row]:
                 for measure in (
                     si_sdr_db,
                     lambda clean, sound: pesq(rate_hz, clean, sound, "wb"),  # noqa: B023
+                    lambda clean, sound: pesq(rate_hz, clean, sound, "nb"),  # noqa: B023
                     lambda clean, sound: stoi(clean, sound, rate_hz),  # noqa: B023
                 )
             ]
         )
     scores = np.array(found)
-    gains_db = scores[:, 3] - scores[:, 0]
+    metrics = ("SI-SDR", "PESQ (wide band)", "PESQ (narrow band)", "STOI")
+    gains_db = scores[:, len(metrics)] - scores[:, 0]
     case = f"rnnoise, {len(found)} noisy clips"
     yield Row("denoise", case, "SI-SDR gained, mean", float(gains_db.mean()), "dB")
     yield Row("denoise", case, "SI-SDR gained, worst clip", float(gains_db.min()), "dB")
-    for column, name in ((1, "PESQ (wide band)"), (2, "STOI")):
-        before, after = float(scores[:, column].mean()), float(scores[:, column + 3].mean())
+    for column, name in enumerate(metrics[1:], start=1):
+        before, after = (float(scores[:, at].mean()) for at in (column, column + len(metrics)))
         yield Row("denoise", case, name, after, "", before, after / before)
 
 

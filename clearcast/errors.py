@@ -29,6 +29,9 @@ ClearCastError
 │   ├── UploadBusy            another part of the same upload is arriving
 │   ├── TusVersionWrong       the client speaks another version of tus than 1.0.0
 │   ├── ContentTypeWrong      the body is of a type that the address does not take
+│   ├── AnswerTypeUnknown     the answer is wanted in a type that there is not
+│   ├── SdpRefused            a session description that is none, or cannot be answered
+│   ├── MessageMalformed      a message of a live connection that is none, or too long
 │   ├── RangeWrong            the file has no such bytes
 │   ├── ChecksumMismatch      the bytes that arrived are not those that were sent
 │   └── QuotaExceeded         the caller keeps as much as is allowed
@@ -36,9 +39,12 @@ ClearCastError
 │   ├── Unauthenticated       no key, or an unknown one
 │   ├── LogInFailed           the name or the password is wrong
 │   ├── AccountLocked         too many wrong passwords: come back later
-│   └── Forbidden             known, but not allowed
+│   ├── Forbidden             known, but not allowed
+│   ├── RoomPasswordWrong     the room asks for a password, and it is not this one
+│   └── RoomLocked            nobody new comes into the room for now
 ├── NotFound                  no such thing, or it is somebody else's
 ├── Conflict                  a thing of that name is there already
+├── RoomEnded                 the room is a memory: nobody comes in any more
 ├── JobUnfinished             the job has no such result yet, or cannot be changed while it runs
 ├── PipelineMissing           this server cannot do that kind of job
 ├── SettingsInvalid           the profile or the environment is wrong
@@ -50,7 +56,10 @@ ClearCastError
 │   └── ModelCorrupt          its files are not what they should be
 ├── LiveError
 │   ├── OpusRefused           libopus took neither this packet nor these settings
-│   └── PacketTapBroken       aiortc is of another version than the live rooms know
+│   ├── PacketTapBroken       aiortc is of another version than the live rooms know
+│   ├── RoomElsewhere         the room lives on another node
+│   ├── TrickleUnsupported    candidates one by one are not taken: all are in the answer
+│   └── SubscriberBehind      messages of a topic were missed: read its history, then subscribe anew
 └── ServiceError              retryable
     ├── Overloaded            the queue is full: come back after `retry_after_s`
     ├── RateLimited           too many requests from one caller
@@ -235,6 +244,23 @@ class ContentTypeWrong(InputError):
     title = "The body is of another type"
 
 
+class AnswerTypeUnknown(InputError):
+    code = "answer_type_unknown"
+    http_status = 406
+    title = "The answer is not made in that type"
+
+
+class SdpRefused(InputError):
+    code = "sdp_refused"
+    title = "The session description cannot be answered"
+
+
+class MessageMalformed(InputError):
+    code = "message_malformed"
+    http_status = 400
+    title = "The message cannot be read"
+
+
 class RangeWrong(InputError):
     code = "range_wrong"
     http_status = 416
@@ -283,6 +309,18 @@ class Forbidden(AccessError):
     title = "Not allowed"
 
 
+class RoomPasswordWrong(AccessError):
+    code = "room_password_wrong"
+    title = "The room asks for its password"
+
+
+class RoomLocked(AccessError):
+    code = "room_locked"
+    http_status = 423  # RFC 4918 §11.3
+    retryable = True
+    title = "The room is locked"
+
+
 class NotFound(ClearCastError):
     code = "not_found"
     http_status = 404
@@ -293,6 +331,12 @@ class Conflict(ClearCastError):
     code = "conflict"
     http_status = 409
     title = "It exists already"
+
+
+class RoomEnded(ClearCastError):
+    code = "room_ended"
+    http_status = 410
+    title = "The room has ended"
 
 
 class JobUnfinished(ClearCastError):
@@ -356,6 +400,32 @@ class OpusRefused(LiveError):
 class PacketTapBroken(LiveError):
     code = "packet_tap_broken"
     title = "This version of aiortc is not known"
+
+
+class RoomElsewhere(LiveError):
+    """`url` is the base address of the node's gateway."""
+
+    code = "room_elsewhere"
+    http_status = 307
+    retryable = True
+    title = "The room lives on another node"
+
+    def __init__(self, message: str, *, url: str, hint: str | None = None, **fields: Any) -> None:
+        super().__init__(message, hint=hint, url=url, **fields)
+        self.url = url
+
+
+class TrickleUnsupported(LiveError):
+    code = "trickle_unsupported"
+    http_status = 501
+    title = "Candidates are not taken one by one"
+
+
+class SubscriberBehind(LiveError):
+    code = "subscriber_behind"
+    http_status = 503
+    retryable = True
+    title = "Messages were missed"
 
 
 class ServiceError(ClearCastError):

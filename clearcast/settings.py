@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -54,10 +54,7 @@ class AudioSettings(_Section):
 class ModelSettings(_Section):
     """Where models lie and how they may be fetched. Nothing is fetched while a request is served."""
 
-    dir: Path = Field(
-        default=Path("~/.cache/clearcast/models"),
-        description="Folder of downloaded models.",
-    )
+    dir: Path = Field(default=Path("~/.cache/clearcast/models"), description="Folder of downloaded models.")
     hub_token: SecretStr | None = Field(
         default=None, description="Hugging Face token for gated models; used by `models pull` only."
     )
@@ -96,6 +93,7 @@ class DeploymentSettings(_Section):
     min_replicas: int = Field(default=0, ge=0, description="0 lets the model leave memory when idle.")
     initial_replicas: int = Field(default=1, ge=0, description="Replicas started with the service.")
     max_replicas: int = Field(default=1, ge=1, description="Most replicas under load.")
+    busy_s: float = Field(default=10.0, ge=0, description="Seconds with too much work before scaling up.")
     idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
     max_ongoing_requests: int = Field(
         default=1, ge=1, description="Requests one replica takes at a time; more only where it batches."
@@ -118,6 +116,11 @@ class ServeSettings(_Section):
     )
     max_waiting_meetings: int = Field(
         default=16, ge=0, description="Pipelines that may wait; further ones get `overloaded`."
+    )
+    drain_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="Seconds a replica that is to stop may take for the work it has begun.",
     )
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()
@@ -173,6 +176,9 @@ class StorageSettings(_Section):
     transcript_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds transcripts are kept; null: for ever."
     )
+    recording_retention_s: float | None = Field(
+        default=None, gt=0, description="Seconds recordings of live rooms are kept; null: for ever."
+    )
     voice_retention_s: float | None = Field(
         default=None, gt=0, description="Seconds a voice is kept after it was enrolled; null: for ever."
     )
@@ -197,6 +203,72 @@ class JobSettings(_Section):
     webhook_private_networks: bool = Field(
         default=False, description="Whether webhooks may go to private and loopback addresses."
     )
+
+
+class LiveSettings(_Section):
+    """Live rooms: the gateway on each node, its media, its limits."""
+
+    enabled: bool = Field(default=True, description="Whether this server carries live rooms.")
+    host: str = Field(default="127.0.0.1", description="Address the live gateway listens on.")
+    port: int = Field(default=8001, ge=1, le=65535, description="Port the live gateway listens on.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#]+(/[^?#]*)?$",
+        description="Where clients reach this node's gateway, http(s)://…; null: made of host and port.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="PEM file of the gateway's certificate; browsers speak over HTTPS only."
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
+    first_udp_port: int | None = Field(
+        default=None, ge=1, le=65535, description="First UDP port of the media; null: any free one."
+    )
+    last_udp_port: int | None = Field(
+        default=None, ge=1, le=65535, description="Last UDP port of the media; each connection takes one."
+    )
+    stun_urls: tuple[str, ...] = Field(default=(), description="STUN servers, stun:HOST:PORT.")
+    turn_urls: tuple[str, ...] = Field(default=(), description="TURN servers, turn:HOST:PORT.")
+    turn_username: str = Field(default="", description="User name at the TURN servers.")
+    turn_password: SecretStr = Field(
+        default=SecretStr(""), description="Password at the TURN servers; clients get it too."
+    )
+    denoise: EngineChoice = EngineChoice(engine="rnnoise")
+    denoise_workers: int = Field(
+        default=0, ge=0, description="Processes that denoise; 0: one per core but one, at least one."
+    )
+    max_rooms: int = Field(default=20, ge=1, description="Rooms one node carries at a time.")
+    max_listeners_per_room: int = Field(default=200, ge=1, description="Connections that hear one room.")
+    max_joins_per_s: float = Field(
+        default=20.0, gt=0, description="Joins each second one node admits; others get `overloaded`."
+    )
+    max_recording_part_bytes: int = Field(
+        default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
+    )
+    recording_resume_s: float = Field(
+        default=300.0, ge=0, description="Seconds after a crash within which a recording can go on."
+    )
+    bus_url: SecretStr = Field(
+        default=SecretStr("memory://"),
+        description="Chat and presence between nodes: memory:// (one node) or redis://HOST:PORT.",
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
+        first, last = self.first_udp_port or 0, self.last_udp_port or 0
+        if bool(first) != bool(last) or first > last:
+            raise ValueError("first_udp_port and last_udp_port are both given, in this order, or neither")
+        if not self.bus_url.get_secret_value().startswith(("memory://", "redis://", "rediss://")):
+            raise ValueError("bus_url is memory:// or redis://HOST:PORT")
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where clients reach this node's gateway, without a slash at its end."""
+        scheme = "http" if self.tls_certificate is None else "https"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"{scheme}://{host}:{self.port}").rstrip("/")
 
 
 class AccountSettings(_Section):
@@ -238,9 +310,7 @@ class Settings(BaseSettings):
         description="Folder of the command line's own things: its keys for servers.",
     )
     log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR)$",
-        description="Least severe log level.",
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least severe log level."
     )
     audio: AudioSettings = AudioSettings()
     models: ModelSettings = ModelSettings()
@@ -250,6 +320,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     jobs: JobSettings = JobSettings()
     accounts: AccountSettings = AccountSettings()
+    live: LiveSettings = LiveSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -276,6 +347,11 @@ class Settings(BaseSettings):
         """The address of the records."""
         given = self.storage.database_url.get_secret_value()
         return given or f"sqlite:///{self.data_path / 'clearcast.sqlite'}"
+
+    @property
+    def recordings_path(self) -> Path:
+        """Where recordings lie until they are stored; a folder each."""
+        return self.data_path / "live"
 
     @property
     def models_path(self) -> Path:

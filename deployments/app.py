@@ -45,6 +45,13 @@ MODELS: dict[str, type[Any]] = {
 }
 """One deployment for each model, under the name of its settings in `serve`."""
 
+SURGE_PERCENT = 100
+"""A new version's replica starts beside the old one, which answers until the new one can; where there is
+no room for it, the old one goes on. Not for the runner of jobs: the new one waits until the old one is
+gone."""
+
+METRICS_S = 2.0  # between two looks at how much work a model has
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -68,7 +75,7 @@ def wire(settings: Settings) -> Application:
     without_token = settings.models.model_copy(update={"hub_token": None})
     settings = settings.model_copy(update={"models": without_token})
     models = {
-        name: _model(cls, name, getattr(settings.serve, name)).bind(settings)
+        name: _model(cls, name, getattr(settings.serve, name), settings.serve.drain_s).bind(settings)
         for name, cls in MODELS.items()
     }
     app: Application = _front(settings).bind(settings, models, _runner().bind(settings, models))
@@ -86,7 +93,7 @@ def _runner() -> Any:
     )
 
 
-def _model(cls: type[Any], name: str, limits: DeploymentSettings) -> Any:
+def _model(cls: type[Any], name: str, limits: DeploymentSettings, drain_s: float) -> Any:
     return serve.deployment(
         cls,
         name=name,
@@ -100,11 +107,16 @@ def _model(cls: type[Any], name: str, limits: DeploymentSettings) -> Any:
             initial_replicas=max(limits.initial_replicas, limits.min_replicas),
             max_replicas=max(limits.max_replicas, limits.min_replicas),
             target_ongoing_requests=limits.max_ongoing_requests,
+            upscale_delay_s=limits.busy_s,
             downscale_delay_s=limits.idle_s,
+            metrics_interval_s=METRICS_S,
+            look_back_period_s=3 * METRICS_S,
         ),
         max_ongoing_requests=limits.max_ongoing_requests,
         max_queued_requests=limits.max_queued_requests,
         health_check_period_s=1,  # a dead replica is noticed and replaced within seconds
+        max_surge_percent=SURGE_PERCENT,
+        graceful_shutdown_timeout_s=drain_s,
     )
 
 
@@ -116,6 +128,8 @@ def _front(settings: Settings) -> Any:
         ray_actor_options={"num_cpus": 0.1, "runtime_env": {"env_vars": environment(1)}},
         max_ongoing_requests=256,
         health_check_period_s=1,
+        max_surge_percent=SURGE_PERCENT,
+        graceful_shutdown_timeout_s=settings.serve.drain_s,
         # The ingress logs requests itself, by route; Serve's own lines would show names in addresses.
         logging_config=LoggingConfig(enable_access_log=False),
     )

@@ -24,18 +24,28 @@ from clearcast.settings import Settings, load_settings
 APP_NAME = "clearcast"
 
 
+RAY_ENVIRONMENT = {
+    # How soon Serve's proxy notices that it must restart; the default leaves a gap of half a minute.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "3",
+    # After so long a replica that no node has room for is told of in /health/ready.
+    "RAY_SERVE_SLOW_STARTUP_WARNING_S": "10",
+    "RAY_SERVE_SLOW_STARTUP_WARNING_PERIOD_S": "10",
+    # Uploads stay out of the proxies' memory.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.backpressure.bound_proxy",
+    # Else the HTTP server inside Serve's proxy believes any forwarded address that comes over loopback;
+    # whom to believe is the setting http.trusted_proxies.
+    "FORWARDED_ALLOW_IPS": "",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves the machine
+}
+"""What Ray is started with, here as on every node of a cluster (`ops/cluster/environment.sh`)."""
+
+
 def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
     """A Ray of our own, small enough for a laptop: no dashboard, little object store (we pass addresses,
     not sound), reachable from this machine only."""
-    # How soon Serve's proxy notices that it must restart; the default leaves a gap of half a minute.
-    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S", "1")
-    os.environ.setdefault("RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S", "3")
-    callback = "deployments.backpressure.bound_proxy"  # uploads stay out of the proxy's memory
-    os.environ.setdefault("RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", callback)
-    # Else the HTTP server inside Serve's proxy believes any forwarded address that comes over loopback;
-    # whom to believe is the setting http.trusted_proxies.
-    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
+    for name, value in RAY_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     import ray
 
     from deployments.app import environment

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from aiortc import MediaStreamTrack, RTCRtpReceiver
 
 from streaming.frames import Frame, Framer, OpusReceiver, ReceiverCounts
@@ -74,6 +75,8 @@ class Broadcast:
         self._last_packet_s: float | None = None
         self._queue: deque[Frame] = deque(maxlen=QUEUE_FRAMES)
         self._filled = asyncio.Event()
+        self._is_muted = False
+        self._gain = 1.0  # of what comes in; on its way to 0 while muted
         self._processing = None if stage is None else asyncio.ensure_future(self._process(stage))
 
     @property
@@ -85,6 +88,17 @@ class Broadcast:
     def silent_for_s(self) -> float | None:
         """Seconds since the last packet; None before the first. With DTX one comes every 0.4 s."""
         return None if self._last_packet_s is None else time.monotonic() - self._last_packet_s
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether nobody hears it, no raw listener and no recording either."""
+        return self._is_muted
+
+    def mute(self, is_on: bool) -> None:
+        """Take the sound away before anything is done with it; time goes on. Faded over one frame."""
+        self._is_muted = is_on
+        if self._last_packet_s is None:
+            self._gain = 0.0 if is_on else 1.0
 
     async def connect(
         self, receiver: RTCRtpReceiver, track: MediaStreamTrack, on_end: Callable[[], None] = lambda: None
@@ -103,16 +117,24 @@ class Broadcast:
         """What the tap calls for every packet; tests may stand in front of it."""
         self._last_packet_s = packet.arrived_s
         frames = self._receiver.push(packet)
-        if frames:
+        if frames and not self._is_muted:
             for packet_sink in self.packet_sinks:
                 packet_sink(packet, frames[-1].position)
-        for frame in frames:
+        for frame in map(self._faded, frames):
             for sink in self.raw_sinks:
                 sink(frame)
             if self.stage is None:
                 self._give(frame)
             else:
                 self._enqueue(frame)
+
+    def _faded(self, frame: Frame) -> Frame:
+        """As loud as it may be."""
+        before, self._gain = self._gain, 0.0 if self._is_muted else 1.0
+        if before == self._gain == 1.0:
+            return frame
+        ramp = np.linspace(before, self._gain, len(frame.samples), dtype=np.float32)[:, np.newaxis]
+        return Frame(frame.position, frame.samples * ramp, frame.concealed)
 
     def _enqueue(self, frame: Frame) -> None:
         for whole in self._framer.push(frame):
@@ -129,6 +151,9 @@ class Broadcast:
                 try:
                     for frame in await stage.push(self._queue.popleft()):
                         self._give(frame)
+                        # After a stall several leave at once: listeners' senders must come in between, or
+                        # their queues overflow.
+                        await asyncio.sleep(0)
                 except Exception:  # one frame, not the show
                     logger.exception("a frame of live sound could not be handed on")
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Hashable
 
 from streaming.frames import Frame
-from streaming.listeners import Programme
+from streaming.listeners import OutTrack, Programme
 from streaming.mixer import Mixer
 from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions
 
@@ -49,16 +49,26 @@ class Desk:
         self._rearrange()
 
     def leave(self, key: Hashable) -> None:
-        """Its own programme without itself, if there is one, goes on for as long as somebody listens."""
+        """Who listened to everybody but this voice hears everybody from now on."""
         del self._voices[key]
         self._mixer.remove(key)
         self._rearrange()
+        own = self._others.pop(key, None)
+        if own is not None:
+            own.hand_over(self.programme)
+            own.close()
 
     def without(self, key: Hashable) -> Programme:
         """What everybody but `key` says, encoded apart."""
         if key not in self._others:
             self._others[key] = Programme(self._options)
         return self._others[key]
+
+    def move(self, track: OutTrack, key: Hashable | None) -> None:
+        """Have this listener hear everybody from now on, or everybody but `key`."""
+        (self.programme if key is None else self.without(key)).take_track(track)
+        for other in [other for other, programme in self._others.items() if not programme.listeners]:
+            self._others.pop(other).close()
 
     def put(self, key: Hashable, frame: Frame) -> None:
         """A frame of one voice."""

@@ -52,12 +52,23 @@ class OutTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, on_stop: Callable[[OutTrack], None] = lambda _: None) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
         self._queue: deque[AnyPacket] = deque()
         self._wanted: asyncio.Future[None] | None = None
-        self._on_stop = on_stop
+        self._feeders: set[OutTrack] | None = None  # the tracks of the programme that feeds it
+
+    def join(self, tracks: set[OutTrack]) -> None:
+        """Be one of a programme's tracks, until `leave` or the end."""
+        self._feeders = tracks
+        if self.readyState == "live":
+            tracks.add(self)
+
+    def leave(self) -> None:
+        if self._feeders is not None:
+            self._feeders.discard(self)
+            self._feeders = None
 
     def put(self, packet: AnyPacket) -> None:
         """Never waits. The packet is shared and must not be changed."""
@@ -77,8 +88,7 @@ class OutTrack(MediaStreamTrack):
         return self._queue.popleft()
 
     def stop(self) -> None:
-        if self.readyState == "live":
-            self._on_stop(self)
+        self.leave()
         super().stop()
         self._queue.clear()
         self._wake()
@@ -114,9 +124,19 @@ class Programme:
 
     def new_track(self) -> OutTrack:
         """A track for one more listener; aiortc stops it with its connection, and then it goes."""
-        track = OutTrack(self._tracks.discard)
-        self._tracks.add(track)
+        track = OutTrack()
+        track.join(self._tracks)
         return track
+
+    def take_track(self, track: OutTrack) -> None:
+        """A track of another programme of the same room is fed from here on."""
+        track.leave()
+        track.join(self._tracks)
+
+    def hand_over(self, other: Programme) -> None:
+        """Have `other` feed all tracks of this one."""
+        for track in tuple(self._tracks):
+            other.take_track(track)
 
     def add_tap(self, tap: Callable[[EncodedFrame], None]) -> None:
         """Called with every packet; it must neither wait nor raise."""

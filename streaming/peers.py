@@ -16,8 +16,8 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from clearcast.errors import LiveError, RequestMalformed
-from streaming.sdp import OpusWishes, with_opus_wishes, without_mdns_candidates
+from clearcast.errors import LiveError, SdpRefused
+from streaming.sdp import OpusWishes, audio_directions, with_opus_wishes, without_mdns_candidates
 
 # A peer that is gone is noticed when so many checks (RFC 7675) failed in a row. Each takes the interval, ±
 # 20 %, and the half second that an answer may take: 5.84 s at most. Fewer checks further apart would notice
@@ -46,13 +46,38 @@ def new_peer(ice_servers: Sequence[RTCIceServer] = ()) -> RTCPeerConnection:
 
 
 async def answer(peer: RTCPeerConnection, offer_sdp: str, wishes: OpusWishes = OpusWishes()) -> str:
-    """Our answer to an offer; tracks must have been added before. Raises RequestMalformed."""
-    if not any(line.startswith("m=audio ") for line in offer_sdp.splitlines()):
-        raise RequestMalformed("The offer has no sound in it.")
+    """Our answer to an offer; tracks must have been added before. Pictures are turned down.
+
+    Raises SdpRefused.
+    """
+    directions = audio_directions(offer_sdp)
+    if len(directions) != 1:
+        raise SdpRefused("The offer must have one section of sound.", sections=len(directions))
+    if directions[0] == "inactive":
+        raise SdpRefused("The sound in the offer is inactive.")
     try:
         description = RTCSessionDescription(without_mdns_candidates(offer_sdp), "offer")
         await peer.setRemoteDescription(description)
+        for transceiver in peer.getTransceivers():
+            if transceiver.kind != "audio":  # else aiortc decodes pictures that nobody takes
+                transceiver.direction = "inactive"
         await peer.setLocalDescription()
     except (ValueError, LookupError, AssertionError, InvalidAccessError) as error:
-        raise RequestMalformed("The offer is no session description that can be answered.") from error
+        raise SdpRefused("The offer is no session description that can be answered.") from error
     return with_opus_wishes(peer.localDescription.sdp, wishes)
+
+
+async def offer(peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes()) -> str:
+    """Our offer; tracks must have been added before."""
+    await peer.setLocalDescription()
+    return with_opus_wishes(peer.localDescription.sdp, wishes)
+
+
+async def take_answer(peer: RTCPeerConnection, answer_sdp: str) -> None:
+    """The other side's answer to our offer. Raises SdpRefused."""
+    try:
+        await peer.setRemoteDescription(
+            RTCSessionDescription(without_mdns_candidates(answer_sdp), "answer")
+        )
+    except (ValueError, LookupError, AssertionError, InvalidAccessError) as error:
+        raise SdpRefused("The answer is no session description that fits our offer.") from error

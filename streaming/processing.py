@@ -1,8 +1,7 @@
 """What may be done to a broadcaster's sound on its way, switched on and off while it runs.
 
-What lives here: the `FrameProcessor` Protocol, its implementation over the denoise service's streams, and
-the stage that fades between processed and untouched sound. What does not: any model
-(`clearcast.engines.denoise`).
+What lives here: the `FrameProcessor` and `Denoising` Protocols, and the stage that fades between processed
+and untouched sound. What does not: any model, and where models run (`workers`).
 
 A stage's delay never changes: untouched sound waits as long as processed sound takes. So switching moves
 nothing in time, and both can be added during the fade.
@@ -14,12 +13,10 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
 
-from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
 from streaming.frames import Frame
 from streaming.opus import SAMPLE_RATE_HZ, Sound
 
@@ -29,8 +26,9 @@ logger = logging.getLogger(__name__)
 _WARM_UP_S = 0.2
 # So long a processor may take for one frame before it is given up; nobody hears anything meanwhile.
 _PATIENCE_S = 0.3
-# So long sound passes untouched before another processor is tried.
-_RETRY_S = 5.0
+# So long sound passes untouched before another processor is tried; longer each time one fails soon, for
+# every failure may be heard.
+_RETRY_S, _LONGEST_RETRY_S = 0.5, 8.0
 
 
 class FrameProcessor(Protocol):
@@ -50,37 +48,17 @@ class FrameProcessor(Protocol):
         """Give everything back."""
 
 
-class DenoiseProcessor:
-    """A stream of a denoising engine, run in a thread, with state of its own.
+class Denoising(Protocol):
+    """What rooms share to clean voices: `streaming.workers.DenoiseWorkers`.
 
-    The engines let go of the interpreter's lock while they work (RNNoise by ctypes, DeepFilterNet2 by ONNX
-    Runtime), so that a few rooms share one thread well.
+    Attributes:
+        delay_samples: of every processor it opens.
     """
 
-    def __init__(
-        self,
-        engine: DenoiseEngine,
-        channels: int,
-        executor: Executor,
-        options: DenoiseOptions = DenoiseOptions(),
-    ) -> None:
-        """The engine should be loaded already, or this loads it. Raises OptionInvalid, ModelMissing."""
-        self._stream = engine.open_stream(SAMPLE_RATE_HZ, channels, options)
-        self._executor = executor
-        self.delay_samples = self._stream.delay_samples
+    delay_samples: int
 
-    async def process(self, samples: Sound) -> Sound:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._stream.push, samples)
-
-    async def close(self) -> None:
-        # Behind whatever the thread still works on for this stream.
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._stream.close)
-
-
-def denoise_threads(count: int = 1) -> ThreadPoolExecutor:
-    """Threads that rooms share for denoising: as many as there are cores to spare."""
-    return ThreadPoolExecutor(count, thread_name_prefix="live-denoise")
+    def open(self, channels: int) -> FrameProcessor:
+        """For one voice. Raises what it likes: the stage then tries again after a while."""
 
 
 class ProcessingStage:
@@ -102,6 +80,7 @@ class ProcessingStage:
         self.failed = False
         self._on = False
         self._running: _Running | None = None
+        self._retry_s = _RETRY_S
         self._retry_in_samples = 0
         self._closing: set[asyncio.Task[None]] = set()
         self._waiting: deque[Frame | None] = deque()  # None for silence of our own, dropped at the end
@@ -111,6 +90,11 @@ class ProcessingStage:
     def on(self) -> bool:
         """Whether processed sound is asked for."""
         return self._on
+
+    @property
+    def heard(self) -> bool:
+        """Whether what came out last was processed sound."""
+        return self._running is not None and self._running.share == 1
 
     def switch(self, on: bool) -> None:
         """Heard once the model has warmed up, or at once for off; faded over one frame."""
@@ -150,8 +134,14 @@ class ProcessingStage:
             self._running = None
 
     def _fail(self) -> None:
+        """Do without for a while."""
+        wait_s = _RETRY_S
+        if self._running is not None:  # it was opened, and broke
+            if self._running.given_samples > _LONGEST_RETRY_S * SAMPLE_RATE_HZ:
+                self._retry_s = _RETRY_S
+            wait_s, self._retry_s = self._retry_s, min(2 * self._retry_s, _LONGEST_RETRY_S)
         self.failed = True
-        self._retry_in_samples = round(_RETRY_S * SAMPLE_RATE_HZ)
+        self._retry_in_samples = round(wait_s * SAMPLE_RATE_HZ)
         self._drop()
 
     async def _give_back(self, processor: FrameProcessor) -> None:
@@ -178,7 +168,8 @@ class ProcessingStage:
             self._running = _Running(self._open(), frames_before=len(self._waiting))
             self.failed = False
         except Exception:
-            logger.exception("a processor of live sound could not be opened")
+            if not self.failed:  # or every half second would be told
+                logger.exception("a processor of live sound could not be opened")
             self._fail()
 
     async def _process(self, running: _Running, samples: Sound) -> None:
@@ -208,16 +199,19 @@ class _Running:
 
     Attributes:
         share: of processed sound in what came out last, 0 or 1.
+        given_samples: how much it has processed.
     """
 
     def __init__(self, processor: FrameProcessor, frames_before: int) -> None:
         self.processor = processor
         self.share = 0.0
+        self.given_samples = 0
         self._frames_before = frames_before  # that leave before the first one it has heard
         self._to_warm_up_samples = round(_WARM_UP_S * SAMPLE_RATE_HZ)
         self._parts: list[Sound] = []
 
     def put(self, processed: Sound) -> None:
+        self.given_samples += len(processed)
         if len(processed):
             self._parts.append(processed)
 

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import queue
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from streaming.listeners import EncodedFrame
@@ -31,10 +32,14 @@ class Recorder:
         failure: what the disk said when it failed, or None.
     """
 
-    def __init__(self, writer: OggOpusWriter) -> None:
+    def __init__(self, writer: OggOpusWriter, lead_samples: Callable[[], int] = lambda: 0) -> None:
+        """`lead_samples` is asked when the first packet comes: so much silence goes before it."""
         self.lost = 0
         self.failure: Exception | None = None
         self._writer = writer
+        self._lead_samples = lead_samples
+        self._origin: int | None = None  # on the packets' timeline, of the writer's
+        writer.begin(0)
         self._queue: queue.Queue[tuple[bytes, int] | None] = queue.Queue(QUEUE_PACKETS)
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
@@ -47,10 +52,17 @@ class Recorder:
         """A packet sink of a `Broadcast`: the original, as it was received. Never waits."""
         self._put(packet.payload, position)
 
+    @property
+    def written_samples(self) -> int:
+        """Of sound and silence on the disk."""
+        return self._writer.written_samples
+
     def _put(self, payload: bytes, position: int) -> None:
+        if self._origin is None:
+            self._origin = position - max(0, self._lead_samples())
         try:
             if self.failure is None:
-                self._queue.put_nowait((payload, position))
+                self._queue.put_nowait((payload, position - self._origin))
                 return
         except queue.Full:
             pass

@@ -11,22 +11,20 @@ import functools
 import logging
 import re
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from aiortc import MediaStreamTrack, RTCPeerConnection
 
-from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
 from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.broadcast import Broadcast, BroadcastOptions, FrameSink
 from streaming.desk import Desk
 from streaming.listeners import OutTrack, Programme
-from streaming.ogg_writer import OggOpusWriter
-from streaming.opus import SAMPLE_RATE_HZ, EncoderOptions
-from streaming.processing import DenoiseProcessor, ProcessingStage
+from streaming.ogg_writer import LOOKAHEAD_SAMPLES
+from streaming.opus import EncoderOptions
+from streaming.processing import Denoising, ProcessingStage
 from streaming.recorder import Recorder
+from streaming.recording_folder import RecordingFolder, Track
 
 logger = logging.getLogger(__name__)
 
@@ -34,39 +32,14 @@ Sink = TypeVar("Sink")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-# What libopus looks ahead at 48 kHz, and with it browsers; RTP does not tell.
-_BROWSER_PRE_SKIP_SAMPLES = 312
-
-
-@dataclass(frozen=True, slots=True)
-class Denoising:
-    """What rooms share to clean voices. Attributes:
-    engine: loaded; every voice has a stream of its own.
-    executor: where it runs, never on the event loop.
-    options: how much is taken away.
-    """
-
-    engine: DenoiseEngine
-    executor: Executor
-    options: DenoiseOptions = DenoiseOptions()
-
-    def stage(self, channels: int, frame_samples: int) -> ProcessingStage:
-        """A stage for one voice, switched off. Raises OptionInvalid, ModelMissing."""
-        open_processor = functools.partial(
-            DenoiseProcessor, self.engine, channels, self.executor, self.options
-        )
-        with self.engine.open_stream(SAMPLE_RATE_HZ, channels, self.options) as probe:
-            delay_samples = probe.delay_samples
-        return ProcessingStage(open_processor, delay_samples, frame_samples)
-
 
 @dataclass(slots=True)
 class _Recording:
     """Recorders that run, and how each is let go of its source."""
 
-    folder: Path
-    recorders: dict[str, Recorder] = field(default_factory=dict)
-    detach: dict[str, Callable[[], None]] = field(default_factory=dict)
+    folder: RecordingFolder
+    recorders: dict[Track, Recorder] = field(default_factory=dict)
+    detach: dict[Track, Callable[[], None]] = field(default_factory=dict)
 
 
 class Room:
@@ -109,7 +82,10 @@ class Room:
         if name in self._voices:
             raise Conflict("Somebody of that name speaks in this room already.")
         channels, frame_samples = self.encoding.channels, self.encoding.frame_samples
-        stage = None if self._denoising is None else self._denoising.stage(channels, frame_samples)
+        stage = None
+        if self._denoising is not None:
+            open_processor = functools.partial(self._denoising.open, channels)
+            stage = ProcessingStage(open_processor, self._denoising.delay_samples, frame_samples)
         voice = Broadcast(BroadcastOptions(channels, frame_samples), stage)
         self._voices[name] = voice
         self._desk.join(name)
@@ -161,8 +137,8 @@ class Room:
         await voice.close()
         self._desk.leave(name)
         if self._recording is not None:
-            for key in (f"original-{name}", f"cleaned-{name}"):
-                await self._stop_recorder(self._recording, key)
+            for track in (Track("original", name), Track("cleaned", name)):
+                await self._stop_recorder(self._recording, track)
 
     def add_listener(self, peer: RTCPeerConnection, *, without: str | None = None) -> OutTrack:
         """Let this connection hear the room, or all of it but the voice `without`. Call it before the
@@ -171,6 +147,14 @@ class Room:
         track = programme.new_track()
         peer.addTrack(track)
         return track
+
+    def move_listener(self, track: OutTrack, *, without: str | None) -> None:
+        """The same listener hears all of the room from now on, or all of it but this voice."""
+        self._desk.move(track, without)
+
+    def mute(self, name: str, is_on: bool) -> None:
+        """Have nobody hear this voice, nor a recording. Raises NotFound."""
+        self.voice(name).mute(is_on)
 
     def add_raw_listener(self, name: str, sink: FrameSink) -> Callable[[], None]:
         """Give `sink` the frames of a voice before any processing, as live transcription wants them.
@@ -193,18 +177,17 @@ class Room:
         """Whether a recording runs."""
         return self._recording is not None
 
-    async def start_recording(self, folder: Path) -> None:
-        """Record what everybody hears as `mix.opus`, each voice as received as `original-<name>.opus` and,
-        in a room with denoising, as it left that as `cleaned-<name>.opus`.
+    async def start_recording(self, folder: RecordingFolder) -> None:
+        """Record what everybody hears as the track "mix", each voice as received as "original" and, in a
+        room with denoising, as it left that as "cleaned"; those of voices to come included.
 
         Raises Conflict while one runs; OSError, and then none runs.
         """
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         if self._recording is not None:
             raise Conflict("This room is being recorded already.")
         self._recording = _Recording(folder)
         try:
-            self._record_programme(self._recording, "mix", self._desk.programme)
+            self._record_programme(self._recording, Track("mix"), self._desk.programme)
             for name in self._voices:
                 self._record_voice(self._recording, name)
         except OSError:
@@ -213,56 +196,48 @@ class Room:
 
     def _record_voice(self, recording: _Recording, name: str) -> None:
         voice = self._voices[name]
-        recorder = self._new_recorder(recording, f"original-{name}", _BROWSER_PRE_SKIP_SAMPLES)
+        original, cleaned = Track("original", name), Track("cleaned", name)
+        # RTP does not tell how far the sender's encoder looks ahead; browsers use libopus.
+        recorder = self._new_recorder(recording, original, LOOKAHEAD_SAMPLES)
         voice.packet_sinks.append(recorder.put_packet)
-        recording.detach[f"original-{name}"] = functools.partial(
-            _leave, voice.packet_sinks, recorder.put_packet
-        )
+        recording.detach[original] = functools.partial(_leave, voice.packet_sinks, recorder.put_packet)
         if voice.stage is not None:
             programme = Programme(self.encoding)
-            self._record_programme(recording, f"cleaned-{name}", programme)
+            self._record_programme(recording, cleaned, programme)
             voice.frame_sinks.append(programme.put)
-            untap = recording.detach[f"cleaned-{name}"]
+            untap = recording.detach[cleaned]
 
             def detach() -> None:
                 _leave(voice.frame_sinks, programme.put)
                 untap()
                 programme.close()
 
-            recording.detach[f"cleaned-{name}"] = detach
+            recording.detach[cleaned] = detach
 
-    def _record_programme(self, recording: _Recording, key: str, programme: Programme) -> None:
-        recorder = self._new_recorder(recording, key, programme.lookahead_samples)
+    def _record_programme(self, recording: _Recording, track: Track, programme: Programme) -> None:
+        recorder = self._new_recorder(recording, track, programme.lookahead_samples)
         programme.add_tap(recorder.put_encoded)
-        recording.detach[key] = functools.partial(programme.remove_tap, recorder.put_encoded)
+        recording.detach[track] = functools.partial(programme.remove_tap, recorder.put_encoded)
 
-    def _new_recorder(self, recording: _Recording, key: str, pre_skip_samples: int) -> Recorder:
-        path = recording.folder / f"{key}.opus"
-        number = 1
-        while path.exists():  # a voice that left and came back while the recording ran
-            number += 1
-            path = recording.folder / f"{key}-again-{number}.opus"
-        channels = self.encoding.channels
-        recorder = Recorder(OggOpusWriter(path, channels=channels, pre_skip_samples=pre_skip_samples))
-        recording.recorders[key] = recorder
+    def _new_recorder(self, recording: _Recording, track: Track, pre_skip_samples: int) -> Recorder:
+        recorder = recording.folder.open_track(track, self.encoding.channels, pre_skip_samples)
+        recording.recorders[track] = recorder
         return recorder
 
-    async def _stop_recorder(self, recording: _Recording, key: str) -> list[Path]:
-        recorder = recording.recorders.pop(key, None)
-        if recorder is None:
-            return []
-        recording.detach.pop(key)()
-        return await recorder.close()
+    @staticmethod
+    async def _stop_recorder(recording: _Recording, track: Track) -> None:
+        recorder = recording.recorders.pop(track, None)
+        if recorder is not None:
+            recording.detach.pop(track)()
+            await recorder.close()
 
-    async def stop_recording(self) -> list[Path]:
-        """The files that were still open, finished. Raises Conflict where none runs."""
+    async def stop_recording(self) -> None:
+        """Every file is finished. Raises Conflict where none runs."""
         recording, self._recording = self._recording, None
         if recording is None:
             raise Conflict("This room is not being recorded.")
-        paths: list[Path] = []
-        for key in tuple(recording.recorders):
-            paths += await self._stop_recorder(recording, key)
-        return paths
+        for track in tuple(recording.recorders):
+            await self._stop_recorder(recording, track)
 
     async def close(self) -> None:
         """Voices and tracks end, a recording is finished; the connections are the caller's to close."""

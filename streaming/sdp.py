@@ -79,6 +79,16 @@ def _parameters(section: str, payload_type: str) -> dict[str, str]:
     }
 
 
+def audio_directions(sdp: str) -> list[str]:
+    """Of every audio section: `sendrecv`, `sendonly`, `recvonly` or `inactive` (RFC 8866 §6.7)."""
+    found = []
+    for section in re.split(r"(?m)^(?=m=)", sdp):
+        if section.startswith("m=audio "):
+            match = re.search(r"(?m)^a=(sendrecv|sendonly|recvonly|inactive)\r?$", section)
+            found.append(match[1] if match else "sendrecv")
+    return found
+
+
 def without_mdns_candidates(sdp: str) -> str:
     """Without candidates whose address is a `.local` name: to look those up stalls for a second.
 

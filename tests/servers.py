@@ -142,11 +142,11 @@ def s3_server(folder: Path) -> Iterator[tuple[Server, S3Server]]:
 
 
 @contextmanager
-def redis_server(folder: Path) -> Iterator[tuple[Server, str]]:
-    """A new Redis that keeps nothing; gives its URL."""
+def redis_server(folder: Path, options: tuple[str, ...] = ()) -> Iterator[tuple[Server, str]]:
+    """A new Redis, to be stopped in between; gives its URL. It keeps nothing unless `options` say so."""
     port = _free_port()
     command: list[object] = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", ""]
-    command += ["--dir", folder]
+    command += ["--dir", folder, *options]
 
     def ask() -> None:
         with redis.Redis(port=port, socket_timeout=5) as client:

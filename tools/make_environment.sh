@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv: Python 3.11 and exactly the packages of requirements.lock.
 # uv installs them in well under a minute; where uv cannot be had, pip does the same more slowly.
+# Where there is an NVIDIA GPU, or with GPU=1, also those of requirements-gpu.lock.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +16,10 @@ fi
 
 started=$SECONDS
 echo "Making the environment in .venv (about 6 GB, once) …"
+lists=(-r requirements.lock)
+if [ -n "${GPU-}" ] || command -v nvidia-smi >/dev/null; then
+  lists+=(-r requirements-gpu.lock)
+fi
 rm -rf .venv
 "$python" -m venv .venv
 # pip can be set to a mirror by its own settings; uv reads others, so pip's are passed on to it.
@@ -22,10 +27,10 @@ if .venv/bin/pip install --quiet --disable-pip-version-check "uv==$(sed -n 's/^u
   index=$(.venv/bin/pip config get global.index-url 2>/dev/null || true)
   export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-${index:-}}}
   [ -n "$UV_DEFAULT_INDEX" ] || unset UV_DEFAULT_INDEX
-  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -r requirements.lock
+  .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps "${lists[@]}"
   .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --editable .
 else
-  .venv/bin/pip install --quiet --no-deps -r requirements.lock
+  .venv/bin/pip install --quiet --no-deps "${lists[@]}"
   .venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 fi
 echo "The environment is ready after $((SECONDS - started)) s."

@@ -37,7 +37,7 @@ VARIABLES = {
     "password": "",
     "key": "",
     **dict.fromkeys(("access_token", "refresh_token", "made_key_id", "polls"), ""),
-    **dict.fromkeys(("file_id", "upload_id", "job_id", "key_id", "token"), "none"),
+    **dict.fromkeys(("file_id", "upload_id", "job_id", "key_id", "token", "room_id", "token_id"), "none"),
     "voice": "Sara",
     "model": "whisper-1",
     "result": "meeting",
@@ -65,6 +65,8 @@ KEPT: Mapping[str, tuple[str, ...]] = {
     "createJob": (_SET.format("job_id", "pm.response.json().id"),),
     "createKey": (_SET.format("key_id", "pm.response.json().id"),),
     "createLink": (_SET.format("token", "pm.response.json().url.split('/').pop()"),),
+    "createRoom": (_SET.format("room_id", "pm.response.json().id"),),
+    "createRoomToken": (_SET.format("token_id", "pm.response.json().id"),),
     "createUpload": (_SET.format("upload_id", "pm.response.headers.get('Location').split('/').pop()"),),
 }
 """What an answer leaves behind for later requests."""

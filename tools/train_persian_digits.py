@@ -33,22 +33,20 @@ from clearcast.settings import AudioSettings
 from clearcast.speech.keywords import SILENCE, UNKNOWN
 from clearcast.testing.digit_voices import (
     ACCENTS,
+    EVALUATION_NOISES,
+    EVALUATION_SPEAKERS,
     EVALUATION_VOICES,
     OTHER_WORDS,
+    TRAINING_NOISES,
     TRAINING_VOICES,
     UNHEARD_WORDS,
+    VALIDATION_SPEAKERS,
     VALIDATION_VOICES,
     Spoken,
     digits,
     made_up_words,
     other_words,
 )
-
-VALIDATION_SPEAKERS = frozenset({"8312", "911"})
-# The speakers of the task "transcription", whose clips measure the end; they are in no other part.
-EVALUATION_SPEAKERS = frozenset({"1688", "2033", "2414", "3005", "3080", "6930"})
-TRAINING_NOISES = frozenset({"noise1.wav", "ch03_sm001.wav"})
-EVALUATION_NOISES = frozenset({"noise3.wav", "ch08_sm001.wav", "ch08_sm002.wav"})
 
 TRAINED_ON = f"""No person ever said these digits to the model. All of them were synthesised with espeak-ng
 1.51 (voice `fa` and its variants; phonemes, since espeak-ng misreads «نه»): {len(TRAINING_VOICES)} variants

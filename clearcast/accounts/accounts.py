@@ -18,6 +18,8 @@ from clearcast.accounts.data_rights import DataRights
 from clearcast.accounts.friends import Friends
 from clearcast.accounts.principal import PrincipalCache
 from clearcast.accounts.rate_limits import RateLimits
+from clearcast.accounts.room_access import RoomAccess
+from clearcast.accounts.room_tokens import RoomTokens
 from clearcast.accounts.tokens import Tokens
 from clearcast.accounts.users import Users
 from clearcast.errors import ClearCastError
@@ -42,6 +44,8 @@ class Accounts:
     export: DataExport
     rights: DataRights
     limits: RateLimits
+    room_tokens: RoomTokens
+    rooms: RoomAccess
 
     def prepare(self, *, require_key: bool) -> None:
         """What a service does at its start, on an up-to-date schema: finish erasures that were killed, and
@@ -73,6 +77,8 @@ def build_accounts(
         export=DataExport(database, blobs, voices),
         rights=DataRights(database, blobs, voices, cache, unfinished_uploads(settings)),
         limits=RateLimits(limits_url, server_secret(settings.data_path, "rate-limits")),
+        room_tokens=RoomTokens(database),
+        rooms=RoomAccess(database),
     )
 
 

@@ -6,6 +6,7 @@ erasure (`data_rights.py`).
     account.json       the account and its keys, without secrets
     friends.json       friends, requests, blocks
     voices.json        enrolled voices, as `clearcast voices import` takes them
+    rooms.json         live rooms with their invitations, tokens (without secrets) and recordings
     jobs.json          jobs with their tasks and results
     transcripts.json   every utterance
     files.json         what files there are; files/<id>/<name> are their bytes
@@ -17,7 +18,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -29,7 +30,21 @@ from clearcast.accounts.friends import Friends
 from clearcast.errors import NotFound
 from clearcast.storage.blobs import BlobStore
 from clearcast.storage.database import Database
-from clearcast.storage.tables import AuditLine, File, Job, Result, Table, Task, TranscriptLine, User
+from clearcast.storage.tables import (
+    AuditLine,
+    File,
+    Job,
+    Result,
+    Room,
+    RoomInvite,
+    RoomRecording,
+    RoomRecordingFile,
+    RoomToken,
+    Table,
+    Task,
+    TranscriptLine,
+    User,
+)
 from clearcast.storage.voice_store import VoiceStore
 
 PAGE_ROWS = 200
@@ -80,6 +95,7 @@ class DataExport:
         yield "account.json", iter([_json(account)])
         yield "friends.json", iter([_json(friends)])
         yield "voices.json", iter([self._voices.export(user_id).encode()])
+        yield "rooms.json", _array(map(self._room, self._rows(Room, user_id)))
         yield "jobs.json", _array(map(self._job, self._rows(Job, user_id)))
         yield "transcripts.json", _array(map(_fields, self._rows(TranscriptLine, user_id)))
         yield "files.json", _array(map(_fields, self._rows(File, user_id)))
@@ -101,6 +117,28 @@ class DataExport:
                 **_fields(job),
                 "tasks": [_fields(task) for task in session.scalars(tasks)],
                 "results": [_fields(result) for result in session.scalars(results)],
+            }
+
+    def _room(self, room: Room) -> dict[str, Any]:
+        def of(table: Any, *order: Any) -> sa.Select[Any]:
+            return sa.select(table).where(table.room_id == room.id).order_by(*order)
+
+        kept = (
+            sa.select(RoomRecordingFile)
+            .join(RoomRecording, RoomRecording.id == RoomRecordingFile.recording_id)
+            .where(RoomRecording.room_id == room.id)
+            .order_by(RoomRecordingFile.file_id)
+        )
+        with self._database.reading() as session:
+            invites = session.scalars(of(RoomInvite, RoomInvite.name_key))
+            tokens = session.scalars(of(RoomToken, RoomToken.id))
+            recordings = session.scalars(of(RoomRecording, RoomRecording.id))
+            return {
+                **_fields(room),
+                "invites": [{"name": one.name, "created_at": one.created_at} for one in invites],
+                "tokens": [_fields(token, {"sha256"}) for token in tokens],
+                "recordings": [_fields(recording) for recording in recordings],
+                "recording_files": [_fields(file) for file in session.scalars(kept)],
             }
 
     def _rows(self, table: Any, user_id: str) -> Iterator[Any]:
@@ -153,9 +191,9 @@ def _text(value: Any) -> str:
     return value.isoformat()
 
 
-def _fields(row: Table) -> dict[str, Any]:
+def _fields(row: Table, secret: Set[str] = frozenset()) -> dict[str, Any]:
     columns = sa.inspect(type(row)).columns.keys()
-    return {name: getattr(row, name) for name in columns if name not in _SECRET}
+    return {name: getattr(row, name) for name in columns if name not in _SECRET | secret}
 
 
 def _safe(name: str) -> str:

@@ -35,6 +35,9 @@ from clearcast.storage.tables import (
     QueueShare,
     RefreshToken,
     Result,
+    Room,
+    RoomRecording,
+    RoomToken,
     Task,
     Tie,
     TranscriptLine,
@@ -50,7 +53,8 @@ BATCH_FILES = 100
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Attributes:
-    counts: how many files, jobs, results, transcript lines, voices, keys and ties there were.
+    counts: how many files, jobs, results, transcript lines, voices, keys, ties, rooms, recordings of rooms
+        and room tokens there were.
     sha256: over one line "<kind> <id> <checksum>" for each of them, by kind and then by id.
     """
 
@@ -161,7 +165,7 @@ class DataRights:
             for table in (TranscriptLine, Result, Task, Job, WebhookDelivery, QueueShare):
                 session.execute(sa.delete(table).where(table.owner_id == user_id))
             if user is not None:
-                session.delete(user)  # keys, tokens and ties go with it
+                session.delete(user)  # keys, tokens, ties and rooms go with it
                 audit.note(session, audit.USER_ERASED, user_id, **facts)
             return now()
 
@@ -173,10 +177,13 @@ def _inventory(session: Session, user_id: str, voices: list[str]) -> dict[str, A
         ("files", _rows(session, sa.select(File.id, File.sha256), File.owner_id, user_id)),
         ("jobs", _rows(session, sa.select(Job.id), Job.owner_id, user_id)),
         ("keys", _rows(session, sa.select(ApiKey.id), ApiKey.owner_id, user_id)),
+        ("recordings", _rows(session, sa.select(RoomRecording.id), RoomRecording.owner_id, user_id)),
         (
             "results",
             _rows(session, sa.select(Result.job_id, Result.number, Result.name), Result.owner_id, user_id),
         ),
+        ("room_tokens", _rows(session, sa.select(RoomToken.id), RoomToken.owner_id, user_id)),
+        ("rooms", _rows(session, sa.select(Room.id), Room.owner_id, user_id)),
         ("ties", _rows(session, sa.select(Tie.other_id), Tie.owner_id, user_id)),
         (
             "transcript_lines",

@@ -60,7 +60,7 @@ def upload(session: Session, paths: Sequence[Path], resume: str | None, server: 
 
 @files.command(name="list")
 @click.option(
-    "--kind", type=click.Choice(["upload", "result"]), help="Only those sent, or only those made."
+    "--kind", type=click.Choice(["upload", "result", "recording"]), help="Only those of one kind."
 )
 @click.option("--limit", type=click.IntRange(min=1), default=50, metavar="N", help="The newest N (50).")
 @options.server

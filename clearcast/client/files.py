@@ -40,7 +40,7 @@ _TUS = {"Tus-Resumable": "1.0.0"}
 _PART_TYPE = "application/offset+octet-stream"
 _PAGE = "200"
 
-FileKind = Literal["upload", "result"]
+FileKind = Literal["upload", "result", "recording"]
 OnBytes = Callable[[int, int], None]
 """Told (bytes that are there, bytes in all) as they come."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
@@ -24,7 +24,7 @@ from clearcast.settings import StorageSettings
 from clearcast.storage.database import Database
 from clearcast.storage.tables import File, Result, TranscriptLine, User, now
 
-FileKind = Literal["upload", "result"]
+FileKind = Literal["upload", "result", "recording"]
 FileState = Literal["receiving", "stored"]
 
 MAX_NAME_CHARACTERS = 200
@@ -73,13 +73,15 @@ class FileRecord:
 
     @property
     def is_transcript(self) -> bool:
-        return self.media_type == TRANSCRIPT_TYPE
+        return self.media_type == TRANSCRIPT_TYPE and self.kind != "recording"
 
     def kept_until(self, storage: StorageSettings) -> datetime | None:
         """When the sweeper takes it; None for never."""
         if not self.is_stored:
             return self.expires_at
         kept_s = storage.transcript_retention_s if self.is_transcript else storage.audio_retention_s
+        if self.kind == "recording":
+            kept_s = storage.recording_retention_s
         return None if kept_s is None else self.created_at + timedelta(seconds=kept_s)
 
 
@@ -100,11 +102,13 @@ class FileRecords:
         quota_bytes: int | None = None,
         expires_at: datetime | None = None,
         job_id: str | None = None,
+        also: Callable[[Session, str], None] = lambda _session, _file_id: None,
     ) -> FileRecord:
         """A record of what is about to arrive; its whole size counts from now on.
 
-        `quota_bytes` is what people may keep who have no quota of their own; None asks nobody. Raises
-        QuotaExceeded, and NotFound when there is no such owner.
+        `quota_bytes` is what people may keep who have no quota of their own; None asks nobody. `also` gets
+        the file's id within the same transaction. Raises QuotaExceeded, NotFound when there is no such
+        owner, and what `also` raises.
         """
         file_id = new_id("file")
         file = File(
@@ -131,7 +135,16 @@ class FileRecords:
                 _check_quota(session, owner, quota_bytes, size_bytes)
             session.add(file)
             session.flush()
+            also(session, file_id)
             return _record(file)
+
+    def check_quota(self, owner_id: str, quota_bytes: int, size_bytes: int = 0) -> None:
+        """Raises QuotaExceeded when so much more would be too much, NotFound without such an owner."""
+        with self._database.reading() as session:
+            owner = session.get(User, owner_id)
+            if owner is None:
+                raise NotFound("There is no such account.")
+            _check_quota(session, owner, quota_bytes, size_bytes)
 
     def receiving(
         self, owner_id: str, file_id: str, received_bytes: int, expires_at: datetime | None
@@ -298,11 +311,12 @@ def _used_bytes(session: Session, owner_id: str) -> int:
 
 def _is_over(at: datetime, storage: StorageSettings) -> sa.ColumnElement[bool]:
     """Retention is reckoned from the settings of today, so that a shorter one holds for what is there."""
-    is_transcript = File.media_type == TRANSCRIPT_TYPE
+    is_recording, is_transcript = File.kind == "recording", File.media_type == TRANSCRIPT_TYPE
     cases = [sa.and_(File.state == "receiving", File.expires_at <= at)]
     for kind, kept_s in (
-        (is_transcript, storage.transcript_retention_s),
-        (sa.not_(is_transcript), storage.audio_retention_s),
+        (is_recording, storage.recording_retention_s),
+        (sa.and_(is_transcript, sa.not_(is_recording)), storage.transcript_retention_s),
+        (sa.not_(sa.or_(is_transcript, is_recording)), storage.audio_retention_s),
     ):
         if kept_s is not None:
             limit = at - timedelta(seconds=kept_s)

@@ -9,10 +9,12 @@ Each step may be repeated: after a kill, the next request for the upload (or the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from clearcast.errors import NotFound, StorageFull, UploadBusy, UploadTooLarge
 from clearcast.settings import Settings
@@ -95,15 +97,25 @@ class Intake:
 
     def take_file(self, owner_id: str, name: str, media_type: str | None, source: Path) -> FileRecord:
         """Take in a whole local file, which is gone afterwards. Raises UploadTooLarge, QuotaExceeded."""
-        record = self.announce(owner_id, name, media_type, source.stat().st_size)
-        try:
-            with source.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            self._blobs.put_file(record.blob_key, source)
-            return self._complete(record, record.size_bytes, sha256)
-        except StorageFull:
-            self.drop(owner_id, record.id)
-            raise
+        return self._move_in(self.announce(owner_id, name, media_type, source.stat().st_size), source)
+
+    def take_recording(
+        self, owner_id: str, name: str, source: Path, link: Callable[[Session, str], None]
+    ) -> FileRecord:
+        """As `take_file`, for what a live room left: of any size, also beyond the quota, against which it
+        counts. `link` notes with the record what the file belongs to.
+
+        Raises NotFound when there is no such owner, StorageFull, what `link` raises.
+        """
+        record = self.records.create(
+            owner_id,
+            name=name,
+            size_bytes=source.stat().st_size,
+            kind="recording",
+            expires_at=self.expiry(),
+            also=link,
+        )
+        return self._move_in(record, source)
 
     def presign(
         self, owner_id: str, name: str, media_type: str | None, size_bytes: int, expires_s: int
@@ -152,6 +164,29 @@ class Intake:
             self._blobs.delete(INCOMING + file_id)
         self._blobs.delete(record.blob_key)
         return record
+
+    def resume_recording(self, record: FileRecord, source: Path) -> FileRecord:
+        """Go on with a `take_recording` that was killed. Raises NotFound when no sound is left."""
+        if record.is_stored:
+            source.unlink(missing_ok=True)
+            return record
+        if source.exists():
+            return self._move_in(record, source)
+        found = self._blobs.stat(record.blob_key)  # killed between the file's move and the record's word
+        if found is None:
+            raise NotFound("The sound of this recording is gone.")
+        return self._complete(record, found.size_bytes, _sha256(self._blobs.read(record.blob_key)))
+
+    def _move_in(self, record: FileRecord, source: Path) -> FileRecord:
+        try:
+            size_bytes = source.stat().st_size
+            with source.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            self._blobs.put_file(record.blob_key, source)
+            return self._complete(record, size_bytes, sha256)
+        except StorageFull:
+            self.drop(record.owner_id, record.id)
+            raise
 
     def _complete(self, record: FileRecord, size_bytes: int, sha256: str) -> FileRecord:
         try:

@@ -118,7 +118,7 @@ class AuditLine(Table):
 
 
 class File(Table):
-    """Bytes that somebody sent ("upload") or that a job made ("result").
+    """Bytes that somebody sent ("upload"), a job made ("result") or a live room left ("recording").
 
     `state` is "receiving" while parts arrive (`received_bytes` of `size_bytes`), then "stored".
     """
@@ -286,3 +286,117 @@ class WebhookDelivery(Table):
     last_answer: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     finished_at: Mapped[datetime | None]
+
+
+class Room(Table):
+    """A live room. `node_id` is the live node that holds it, None while nobody is in it.
+
+    `visibility` is "public", "friends", "invited" or "password"; `sound` "speech" or "music"; `state` is
+    "open" or "ended". An ended room gives its name free.
+    """
+
+    __tablename__ = "rooms"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    name_key: Mapped[str]
+    visibility: Mapped[str]
+    password_hash: Mapped[str | None]
+    sound: Mapped[str]
+    frame_ms: Mapped[int]
+    denoise: Mapped[bool]
+    record: Mapped[bool]
+    transcribe: Mapped[bool]
+    is_locked: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[str] = mapped_column(default="open")
+    node_id: Mapped[str | None] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        sa.Index("rooms_by_owner", "owner_id", "id"),
+        sa.Index(
+            "open_rooms_by_name",
+            "owner_id",
+            "name_key",
+            unique=True,
+            sqlite_where=sa.text("state = 'open'"),
+            postgresql_where=sa.text("state = 'open'"),
+        ),
+    )
+
+
+class RoomInvite(Table):
+    """Kept as it was written, also where nobody is called so (`user_id` None): nobody learns who exists."""
+
+    __tablename__ = "room_invites"
+
+    room_id: Mapped[str] = mapped_column(ForeignKey("rooms.id", ondelete="CASCADE"), primary_key=True)
+    name_key: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class RoomToken(Table):
+    """Lets its bearer into one room without an account; `role` is "listen", "publish" or "moderate"."""
+
+    __tablename__ = "room_tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    room_id: Mapped[str] = mapped_column(ForeignKey("rooms.id", ondelete="CASCADE"), index=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    label: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class RoomRecording(Table):
+    """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed".
+
+    `failure` says why it ended by itself or what it lacks: an error's code; None when it is whole. It has
+    "failed" when there is no sound in it.
+    """
+
+    __tablename__ = "room_recordings"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    room_id: Mapped[str] = mapped_column(ForeignKey("rooms.id", ondelete="CASCADE"), index=True)
+    owner_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    started_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(default="running", index=True)
+    failure: Mapped[str | None]
+    job_id: Mapped[str | None]
+
+
+class RoomRecordingFile(Table):
+    """What a file of a recording is: the "mix", a voice's "original" or "cleaned" sound, or the "events".
+
+    `participant` is the name that the voice had then, empty where it is nobody's; `part` counts from 0.
+    """
+
+    __tablename__ = "room_recording_files"
+
+    recording_id: Mapped[str] = mapped_column(
+        ForeignKey("room_recordings.id", ondelete="CASCADE"), primary_key=True
+    )
+    role: Mapped[str] = mapped_column(primary_key=True)
+    participant_id: Mapped[str] = mapped_column(primary_key=True, default="")
+    part: Mapped[int] = mapped_column(primary_key=True, default=0)
+    participant: Mapped[str] = mapped_column(default="")
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), unique=True)
+
+
+class LiveNode(Table):
+    """A machine that carries live rooms, and when it was last heard of."""
+
+    __tablename__ = "live_nodes"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str]
+    seen_at: Mapped[datetime] = mapped_column(default=now)

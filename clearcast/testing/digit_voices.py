@@ -1,7 +1,7 @@
 """Persian digits and other words, spoken by espeak-ng: for training the shipped model, its tests and its
 bench.
 
-What lives here: which voices train and which are kept for measuring, how words are spoken. What does not:
+What lives here: what trains and what is kept for measuring, how words are spoken. What does not:
 the training (`tools/train_persian_digits.py`) and noise.
 
 espeak-ng is a formant synthesiser: the voice `fa` with its variants (other pitch, formants, breath) gives
@@ -39,6 +39,13 @@ TRAINING_VOICES = (
     *("Mr serious", "marcelo", "belinda", "iven2", "m6", "f3", "klatt3", "m7", "max", "ed"),
     *("AnxiousAndy", "klatt5", "klatt"),
 )
+# Of the shared evaluation audio: LibriSpeech speakers by number, and noises by the names of their files.
+VALIDATION_SPEAKERS = frozenset({"8312", "911"})
+# The speakers of the task "transcription", whose clips measure the end; they are in no other part.
+EVALUATION_SPEAKERS = frozenset({"1688", "2033", "2414", "3005", "3080", "6930"})
+TRAINING_NOISES = frozenset({"noise1.wav", "ch03_sm001.wav"})
+EVALUATION_NOISES = frozenset({"noise3.wav", "ch08_sm001.wav", "ch08_sm002.wav"})
+
 # Other languages' sounds for the same phonemes: more ways to say them than one Persian table has.
 ACCENTS = ("az", "bn", "it", "es", "de", "ru", "pl", "sw", "el", "fr-fr")
 

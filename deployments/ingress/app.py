@@ -35,6 +35,9 @@ from deployments.ingress import (
     monitoring,
     presigned,
     problems,
+    room_memories,
+    room_people,
+    rooms,
     search,
     transcriptions,
     tus,
@@ -47,7 +50,7 @@ from deployments.ingress.catalog import Catalog
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.metrics import Metrics
 from deployments.ingress.password_turns import PasswordTurns
-from deployments.ingress.state import IngressState, Ready, Replicas
+from deployments.ingress.state import IngressState, Ready, Replicas, Standing
 from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.ingress.workroom import Workroom
 
@@ -58,9 +61,9 @@ DESCRIPTION = (
 )
 
 
-async def always_ready() -> Mapping[str, str]:
+async def always_ready() -> Standing:
     """The readiness of an app whose services are all in its own process."""
-    return {}
+    return Standing()
 
 
 async def no_replicas() -> Mapping[str, int]:
@@ -75,7 +78,7 @@ def create_app(
 
     Voices and work lie below `settings.data_path`. Raises EngineUnknown, SettingsInvalid.
     """
-    state = _state_of(services, settings, ready, replicas)
+    state = build_state(services, settings, ready, replicas)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -101,6 +104,8 @@ def create_app(
         app.include_router(part.router)
     for part in (jobs, job_events, webhooks, files, downloads, links, presigned, tus):
         app.include_router(part.router)
+    for part in (rooms, room_people, room_memories):
+        app.include_router(part.router)
     for part in (auth, keys, friends, users, legacy):
         app.include_router(part.router)
     problems.install(app)
@@ -110,8 +115,8 @@ def create_app(
     return app
 
 
-def _state_of(services: Services, settings: Settings, ready: Ready, replicas: Replicas) -> IngressState:
-    """What the routes share."""
+def build_state(services: Services, settings: Settings, ready: Ready, replicas: Replicas) -> IngressState:
+    """What the routes share. Raises EngineUnknown, SettingsInvalid."""
     database = Database(settings.database_url)
     blobs = open_blobs(settings.storage, settings.data_path)
     voice_store = VoiceStore(settings.data_path)

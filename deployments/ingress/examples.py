@@ -23,8 +23,10 @@ PARAMETERS: Mapping[str, str] = {
     "model": "whisper-1",
     "name": "Sara",
     "pipeline": "meeting",
+    "room_id": "room_01k9zr5x8m2c4v6b8n0q2w4e6r",
     "since": "2026-03-01T00:00:00Z",
     "state": "running",
+    "token_id": "rtk_01k9zr7a2c4e6g8j0m2p4r6t8w",
     "token": "eyJmIjoi….c2lnbmF0dXJl",
     "until": "2026-04-01T00:00:00Z",
     "user": _USER_ID,
@@ -197,7 +199,7 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "listModels": {_JSON: {"object": "list", "data": [_MODEL]}},
     "retrieveModel": {_JSON: _MODEL},
     "isAlive": {_JSON: {"status": "alive"}},
-    "isReady": {_JSON: {"status": "ready", "missing": {}}},
+    "isReady": {_JSON: {"status": "ready", "missing": {}, "waiting": {}}},
     "readMetrics": {"text/plain": "clearcast_queue_tasks 3.0\n"},
     "listPipelines": {
         _JSON: {

@@ -32,7 +32,9 @@ class FileAnswer(BaseModel):
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
     id: str
-    kind: Literal["upload", "result"] = Field(description="Sent by you, or made by a job.")
+    kind: Literal["upload", "result", "recording"] = Field(
+        description="Sent by you, made by a job, or left by a live room."
+    )
     name: str
     media_type: str
     state: Literal["receiving", "stored"] = Field(description="Whether all of its bytes are here.")

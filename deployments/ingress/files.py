@@ -74,10 +74,10 @@ async def list_files(
         str | None, Query(max_length=100, description="`next` of the page before.", examples=[None])
     ] = None,
     kind: Annotated[
-        Literal["upload", "result"] | None, Query(description="Only those sent, or only those made.")
+        Literal["upload", "result", "recording"] | None, Query(description="Only those of one kind.")
     ] = None,
 ) -> FileList:
-    """Uploads and the results of jobs, the newest first."""
+    """Uploads, results of jobs and recordings of live rooms, the newest first."""
     records = await asyncio.to_thread(
         lambda: intake_of(state).records.list(owner, limit=limit + 1, after=after, kind=kind)
     )

@@ -22,6 +22,9 @@ class Alive(BaseModel):
 class Readiness(BaseModel):
     status: Literal["ready", "not_ready"]
     missing: dict[str, str] = Field(description="What is not ready, and why.")
+    waiting: dict[str, str] = Field(
+        description="What should have more replicas than could be started, and why. Not a reason for 503."
+    )
 
 
 @router.get("/health/live", operation_id="isAlive", summary="Is this process alive?")
@@ -38,9 +41,13 @@ async def is_alive() -> Alive:
 )
 async def is_ready(state: State, response: Response) -> Readiness:
     """503 until everything that answers need is there. Needs no key."""
-    missing = dict(await state.ready())
-    response.status_code = 503 if missing else 200
-    return Readiness(status="not_ready" if missing else "ready", missing=missing)
+    standing = await state.ready()
+    response.status_code = 503 if standing.missing else 200
+    return Readiness(
+        status="not_ready" if standing.missing else "ready",
+        missing=dict(standing.missing),
+        waiting=dict(standing.waiting),
+    )
 
 
 @router.get(

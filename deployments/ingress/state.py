@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -23,8 +23,19 @@ from deployments.ingress.workroom import Workroom
 Replicas = Callable[[], Awaitable[Mapping[str, int]]]
 """Tells how many replicas of each deployment run; nothing where all is in one process."""
 
-Ready = Callable[[], Awaitable[Mapping[str, str]]]
-"""Tells what is not ready yet and why; nothing when all is well."""
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Attributes:
+    missing: what answers need and is not there, and why; empty when all is well.
+    waiting: what is there, or may be away, but has more replicas ordered than could be started, and why.
+    """
+
+    missing: Mapping[str, str] = field(default_factory=dict)
+    waiting: Mapping[str, str] = field(default_factory=dict)
+
+
+Ready = Callable[[], Awaitable[Standing]]
 
 
 @dataclass(frozen=True, slots=True)

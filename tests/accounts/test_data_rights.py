@@ -17,13 +17,25 @@ import sqlalchemy as sa
 from clearcast.accounts import audit
 from clearcast.accounts.accounts import Accounts, accounts_of
 from clearcast.accounts.data_rights import DataRights
+from clearcast.accounts.room_tokens import RoomTokens
 from clearcast.errors import Conflict, NotFound, ServiceUnavailable
 from clearcast.ids import new_id
 from clearcast.settings import Settings
 from clearcast.storage.blob_files import FileBlobs
 from clearcast.storage.database import Database
 from clearcast.storage.intake import INCOMING, Intake
-from clearcast.storage.tables import File, Job, Result, Table, Task, TranscriptLine
+from clearcast.storage.room_recordings import RoomRecordings
+from clearcast.storage.rooms import RoomPlan, RoomRecords
+from clearcast.storage.tables import (
+    File,
+    Job,
+    Result,
+    Room,
+    RoomRecordingFile,
+    Table,
+    Task,
+    TranscriptLine,
+)
 from clearcast.storage.voice_store import VoiceStore
 from clearcast.storage.voices import VoiceSample
 
@@ -43,6 +55,9 @@ def voices(settings: Settings) -> VoiceStore:
 def settle(database: Database, blobs: FileBlobs, voices: VoiceStore, owner_id: str, files: int = 3) -> None:
     """Give a person files, a job with its results, a transcript and a voice."""
     voices.put_sample(owner_id, "Parrot", VoiceSample(np.ones(4, np.float32) / 2, "model", 5.0))
+    room = RoomRecords(database).create(owner_id, RoomPlan(MARK, "password", "$argon2id$…"))
+    RoomTokens(database).create(owner_id, room.id, "listen", lasts_s=600)
+    recording = RoomRecordings(database).start(owner_id, room.id)
     job_id = new_id("job")
     common = {"owner_id": owner_id, "state": "done"}
     with database.writing() as session:
@@ -65,6 +80,8 @@ def settle(database: Database, blobs: FileBlobs, voices: VoiceStore, owner_id: s
             file.sha256, file.blob_key = hashlib.sha256(content).hexdigest(), f"files/{file.id}"
             session.add(file)
             blobs.put_bytes(file.blob_key, content)
+        session.flush()
+        session.add(RoomRecordingFile(recording_id=recording.id, role="mix", file_id=file.id))
 
 
 def rows_of(database: Database, user_id: str) -> dict[str, int]:
@@ -72,7 +89,9 @@ def rows_of(database: Database, user_id: str) -> dict[str, int]:
     found: dict[str, int] = {}
     with database.reading() as session:
         for table in Table.metadata.sorted_tables:
-            columns = [column for column in table.columns if column.name in {"owner_id", "other_id"}]
+            columns = [
+                column for column in table.columns if column.name in {"owner_id", "other_id", "user_id"}
+            ]
             if table.name == "users":
                 columns = [table.c.id]
             for column in columns:
@@ -89,6 +108,8 @@ def test_the_export_holds_everything_of_this_person_and_nothing_of_others(
     settle(database, blobs, voices, reza)
     accounts.keys.create(sara, "my key")
     accounts.friends.request(reza, "Sara")
+    [room] = RoomRecords(database).list(sara, limit=9)
+    RoomRecords(database).invite(sara, room.id, "Reza", reza)
     with zipfile.ZipFile(io.BytesIO(b"".join(accounts.export.pieces(sara)))) as archive:
         assert archive.testzip() is None
         names = archive.namelist()
@@ -101,6 +122,10 @@ def test_the_export_holds_everything_of_this_person_and_nothing_of_others(
     assert documents["voices.json"]["voices"]
     assert documents["jobs.json"][0]["label"] == MARK
     assert documents["jobs.json"][0]["tasks"][0]["number"] == 0
+    [kept] = documents["rooms.json"]
+    assert (kept["id"], kept["name"], kept["invites"][0]["name"]) == (room.id, MARK, "Reza")
+    assert len(kept["tokens"]) == len(kept["recordings"]) == len(kept["recording_files"]) == 1
+    assert not {"sha256", "password_hash"} & {*kept, *kept["tokens"][0]}
     assert documents["transcripts.json"][0]["text"] == MARK
     assert documents["audit.json"][0]["event"] == audit.USER_MADE
     checksums = {file["sha256"] for file in documents["files.json"]}
@@ -146,11 +171,14 @@ def test_erasure_leaves_nothing_but_audit_lines_and_touches_nobody_else(
     accounts.friends.accept(reza, "Sara")
     _, key = accounts.keys.create(sara)
     token = accounts.tokens.open(sara).access_token
+    [room] = RoomRecords(database).list(reza, limit=9)
     before = rows_of(database, reza)
+    RoomRecords(database).invite(reza, room.id, "Sara", sara)
     assert accounts.credentials.look_up(key) and accounts.credentials.look_up(token)
     proof = accounts.rights.erase(sara)
     assert proof.counts == {
         **dict.fromkeys(("jobs", "keys", "results", "ties", "transcript_lines", "voices"), 1),
+        **dict.fromkeys(("recordings", "room_tokens", "rooms"), 1),
         "files": 3,
     }
     assert set(rows_of(database, sara)) == {"audit_lines"}
@@ -161,6 +189,7 @@ def test_erasure_leaves_nothing_but_audit_lines_and_touches_nobody_else(
     del before["ties"]
     assert rows_of(database, reza) == before
     assert len(voices.list(reza)) == 1
+    assert RoomRecords(database).guests(reza, room.id) == ()
     last = accounts.audit.page(sara)[0]
     assert last.event == audit.USER_ERASED
     assert last.facts == {"counts": proof.counts, "sha256": proof.sha256}
@@ -174,6 +203,7 @@ def test_the_proof_can_be_made_again_from_what_one_had(
     settle(database, blobs, voices, sara, files=2)
     with database.writing() as session:
         session.execute(sa.delete(Job))
+        session.execute(sa.delete(Room))
     voices.erase(sara, "Parrot")
     with database.reading() as session:
         files = session.execute(sa.select(File.id, File.sha256).order_by(File.id)).all()

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-import shlex
 from typing import Any
 
 import pytest
-import yaml
 from ray.serve._private import proxy, replica
 from ray.serve._private.http_util import ASGIReceiveProxy, MessageQueue
 
-from clearcast.origin import ROOT
 from deployments.backpressure import (
     BATCH_BYTES,
     HELD_BYTES,
@@ -22,6 +19,7 @@ from deployments.backpressure import (
     bound_proxy,
     bound_replica,
 )
+from deployments.server import RAY_ENVIRONMENT
 
 DISCONNECT = {"type": "http.disconnect"}
 
@@ -127,15 +125,10 @@ async def test_a_disconnect_is_noticed_though_a_short_body_is_not_read() -> None
     await asyncio.wait_for(receive.fetch_until_disconnect(), 1)
 
 
-def test_a_cluster_starts_ray_as_serve_does_on_every_node() -> None:
-    cluster = yaml.safe_load((ROOT / "cluster.yaml").read_text(encoding="utf-8"))
+def test_ray_is_started_with_the_callback_for_its_proxies() -> None:
     path = f"{bound_proxy.__module__}.{bound_proxy.__qualname__}"
-    for node in ("head", "worker"):
-        _, start = cluster[f"{node}_start_ray_commands"]
-        words = shlex.split(start)
-        exported = words[words.index("export") + 1 : words.index("&&", words.index("export"))]
-        assert f"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH={path}" in exported
-        assert "FORWARDED_ALLOW_IPS=" in exported  # who is believed is the setting http.trusted_proxies
+    assert RAY_ENVIRONMENT["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"] == path
+    assert RAY_ENVIRONMENT["FORWARDED_ALLOW_IPS"] == ""  # whom to believe is http.trusted_proxies
 
 
 def test_the_installed_ray_uses_the_classes_that_are_put_in_place(monkeypatch: pytest.MonkeyPatch) -> None:

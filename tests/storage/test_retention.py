@@ -77,6 +77,22 @@ def test_each_kind_goes_after_its_own_time_and_a_second_sweep_finds_nothing(plac
     assert list(place.blobs.keys()) == []
 
 
+def test_recordings_of_rooms_stay_unless_a_setting_says_otherwise(place: Place) -> None:
+    place.store("a.wav")
+    for name in ("mix.opus", "events.json"):
+        source = place.settings.data_path / "source"
+        source.write_bytes(b"sound")
+        record = place.intake.take_recording("anna", name, source, lambda _session, _file_id: None)
+        assert record.kept_until(StorageSettings()) is None
+        assert record.kept_until(
+            StorageSettings(recording_retention_s=60.0)
+        ) == record.created_at + timedelta(seconds=60)
+    assert place.sweep(audio_retention_s=DAY_S, transcript_retention_s=DAY_S) == Swept(recordings=1)
+    assert left(place) == {"mix.opus", "events.json"}
+    assert place.sweep(recording_retention_s=DAY_S) == Swept(recordings=2)
+    assert list(place.blobs.keys()) == []
+
+
 def test_unfinished_uploads_go_when_their_time_is_over(place: Place) -> None:
     record = place.intake.announce("anna", "half.wav", None, 10)
     with place.intake.parts.held(record.id) as part:

@@ -13,11 +13,15 @@ import soundfile
 
 from clearcast.errors import Conflict, NotFound, OptionInvalid
 from streaming.frames import Frame
+from streaming.ogg_parts import join
 from streaming.opus import SAMPLE_RATE_HZ, Decoder, EncoderOptions, Sound
 from streaming.packet_tap import AudioPacket, PacketTap
-from streaming.room import Denoising, Room
+from streaming.recording_folder import RecordingFolder, Track
+from streaming.room import Room
 from streaming.testing.chirps import chirps, delays_ms, onsets
 from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
+from streaming.workers import DenoiseWorkers
+from tests.streaming.test_recording_folder import recording_facts
 
 
 def tone(hertz: float) -> Sound:
@@ -126,8 +130,8 @@ async def test_one_packet_in_twenty_lost_is_not_heard_and_delays_nothing(
     assert p95 < 120
 
 
-async def test_denoising_is_switched_while_somebody_speaks(denoising: Denoising) -> None:
-    room = Room(denoising=denoising)
+async def test_denoising_is_switched_while_somebody_speaks(rnnoise: DenoiseWorkers) -> None:
+    room = Room(denoising=rnnoise)
     ear = Ear()
     listener = await listen(room, ear)
     speaker = await speak(room, "anna", Mouth(tone(440)))
@@ -200,11 +204,12 @@ async def test_two_voices_are_mixed_and_nobody_needs_to_hear_himself(room: Room)
         await guest.close()
 
 
-async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, tmp_path: Path) -> None:
-    room = Room(denoising=denoising)
+async def test_a_recording_goes_on_over_a_new_connection(rnnoise: DenoiseWorkers, tmp_path: Path) -> None:
+    room = Room(denoising=rnnoise)
     raw: list[Frame] = []
     speaker = await speak(room, "anna", Mouth(chirps(1.0)))
-    await room.start_recording(tmp_path)
+    folder = RecordingFolder.create(tmp_path / "recording", recording_facts())
+    await room.start_recording(folder)
     stop = room.add_raw_listener("anna", raw.append)
     await asyncio.sleep(1.0)
     stop()
@@ -216,11 +221,15 @@ async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, t
     room.resume_broadcaster("anna", again.inside)
     await again.negotiate()
     await asyncio.sleep(1.0)
-    paths = await room.stop_recording()
+    await room.stop_recording()
     assert 30 < len(raw) == count < 60
     await again.close()
     await room.close()
-    assert sorted(path.name for path in paths) == ["cleaned-anna.opus", "mix.opus", "original-anna.opus"]
+    folder.seal()
+    paths = [part.path for parts in folder.tracks.values() for part in parts]
+    names = ["cleaned-anna-001.opus", "mix-001.opus", "original-anna-001.opus"]
+    assert sorted(path.name for path in paths) == names
+    folder.release()
     for path in paths:
         sound, _ = soundfile.read(path, dtype="float32")
         assert 2.4 < len(sound) / SAMPLE_RATE_HZ < 4.5, path
@@ -231,15 +240,48 @@ async def test_a_recording_goes_on_over_a_new_connection(denoising: Denoising, t
 async def test_a_recording_that_cannot_begin_does_not_run(room: Room, tmp_path: Path) -> None:
     guest = Guest()
     room.add_broadcaster("anna", guest.inside)
-    (tmp_path / "file").touch()
-    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(OSError):
-            await room.start_recording(folder)
-        assert not room.recording
-    await room.start_recording(tmp_path / "fine")
+    broken = RecordingFolder.create(tmp_path / "broken", recording_facts())
+    broken.path.rename(tmp_path / "elsewhere")
+    with pytest.raises(OSError):
+        await room.start_recording(broken)
+    assert not room.recording
+    assert isinstance(broken.failure, OSError)
+    fine = RecordingFolder.create(tmp_path / "fine", recording_facts())
+    await room.start_recording(fine)
     with pytest.raises(Conflict):
-        await room.start_recording(tmp_path / "fine")
+        await room.start_recording(fine)
+    await room.stop_recording()
+    broken.release()
+    fine.release()
     await guest.close()
+
+
+async def test_who_leaves_and_comes_back_goes_on_in_the_same_track(room: Room, tmp_path: Path) -> None:
+    folder = RecordingFolder.create(tmp_path / "recording", recording_facts())
+    await room.start_recording(folder)
+    for _ in range(2):
+        guest = await speak(room, "anna", Mouth(chirps(1.0)))
+        await asyncio.sleep(0.8)
+        await room.remove_broadcaster("anna")
+        await guest.close()
+        await asyncio.sleep(0.6)
+    await room.stop_recording()
+    folder.seal()
+    parts = folder.tracks[Track("original", "anna")]
+    assert [part.path.name for part in parts] == ["original-anna-001.opus", "original-anna-002.opus"]
+    join([part.path for part in parts], tmp_path / "anna.opus")
+    join([part.path for part in folder.tracks[Track("mix")]], tmp_path / "mix.opus")
+    again_s = []
+    for name in ("anna.opus", "mix.opus"):
+        found = np.asarray(onsets(soundfile.read(tmp_path / name, dtype="float32")[0]))
+        assert len(found) >= 4
+        again_s.append(found[np.argmax(np.diff(found)) + 1] / SAMPLE_RATE_HZ)
+    print(
+        f"the second time she is heard at {again_s[0]:.3f} s of her own file, {again_s[1]:.3f} of the mix"
+    )
+    assert abs(again_s[0] - again_s[1]) < 0.15  # one timeline
+    assert again_s[0] > 1.2
+    folder.release()
 
 
 async def test_a_name_cannot_lead_out_of_the_folder(room: Room) -> None:
@@ -281,7 +323,8 @@ async def test_memory_stays_flat_however_long_it_lasts(room: Room, tmp_path: Pat
     """Three minutes of packets, as fast as they go."""
     guest = Guest()
     voice = room.add_broadcaster("anna", guest.inside)
-    await room.start_recording(tmp_path)
+    folder = RecordingFolder.create(tmp_path / "recording", recording_facts())
+    await room.start_recording(folder)
     idle = room.programme.new_track()
     mouth = Mouth(tone(440))
     mouth.started_s = -1e9  # never waits
@@ -298,4 +341,5 @@ async def test_memory_stays_flat_however_long_it_lasts(room: Room, tmp_path: Pat
     assert sizes[-1] - sizes[1] < 8
     assert idle.dropped > 8_000
     await room.stop_recording()
+    folder.release()
     await guest.close()

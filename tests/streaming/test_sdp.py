@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from aiortc.sdp import SessionDescription
 
-from clearcast.errors import RequestMalformed
+from clearcast.errors import SdpRefused
 from streaming.peers import answer, new_peer
 from streaming.sdp import OpusWishes, with_opus_wishes, without_mdns_candidates
 
@@ -78,6 +78,6 @@ async def test_an_answer_asks_for_what_we_want_and_no_stranger_for_our_address()
 async def test_an_offer_that_cannot_be_answered_is_refused(text: str) -> None:
     """The last one is well formed, but has no keys."""
     peer = new_peer()
-    with pytest.raises(RequestMalformed):
+    with pytest.raises(SdpRefused):
         await answer(peer, text)
     await peer.close()

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 from clearcast.audio.recording import FloatAudio, Recording
 from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.engines.model_choice import is_path
+from clearcast.engines.transcribe._cublas import load_cublas
 from clearcast.engines.transcribe._cuts import cut_at_quiet
 from clearcast.engines.transcribe._whisper_models import WHISPER_LANGUAGES, WHISPER_MODELS, whisper_spec
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
@@ -157,6 +158,8 @@ class FasterWhisperEngine(TranscriptionEngine):
         device = ("cuda" if gpus else "cpu") if self.options.device == "auto" else self.options.device
         if device == "cuda" and not gpus:
             raise SettingsInvalid("Whisper is set to run on a GPU, and there is none.", hint="device: auto")
+        if device == "cuda":
+            load_cublas()
         supported = ctranslate2.get_supported_compute_types(device)
         wanted = self.options.compute_type
         if wanted not in ("default", "auto") and wanted not in supported:

@@ -11,14 +11,15 @@ from clearcast.settings import Settings
 from clearcast.testing.services import fake_services
 from deployments.ingress.app import create_app
 from deployments.ingress.metrics import Metrics, StageClock
+from deployments.ingress.state import Standing
 from tests.deployments.ingress.loopback import connect
 
 
 async def test_health_needs_no_key_and_says_what_is_missing(settings: Settings) -> None:
     missing: dict[str, str] = {"diarizer": "UPDATING"}
 
-    async def ready() -> Mapping[str, str]:
-        return missing
+    async def ready() -> Standing:
+        return Standing(dict(missing), {"transcriber": "no GPU"})
 
     async with connect(create_app(fake_services(), settings, ready=ready)) as anybody:
         not_yet = await anybody.get("/health/ready")
@@ -27,10 +28,13 @@ async def test_health_needs_no_key_and_says_what_is_missing(settings: Settings) 
         now = await anybody.get("/health/ready")
     assert (not_yet.status_code, not_yet.json()) == (
         503,
-        {"status": "not_ready", "missing": {"diarizer": "UPDATING"}},
+        {"status": "not_ready", "missing": {"diarizer": "UPDATING"}, "waiting": {"transcriber": "no GPU"}},
     )
     assert (alive.status_code, alive.json()) == (200, {"status": "alive"})
-    assert (now.status_code, now.json()) == (200, {"status": "ready", "missing": {}})
+    assert (now.status_code, now.json()) == (
+        200,
+        {"status": "ready", "missing": {}, "waiting": {"transcriber": "no GPU"}},
+    )
 
 
 async def test_metrics_are_in_the_format_of_prometheus(client: httpx.AsyncClient) -> None:

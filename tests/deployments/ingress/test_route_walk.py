@@ -29,6 +29,8 @@ from clearcast.storage.database import Database
 from clearcast.storage.intake import Intake
 from clearcast.storage.job_progress import Ending, JobProgress
 from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.room_recordings import RecordedPart, RoomRecordings
+from clearcast.storage.rooms import RoomPlan, RoomRecords
 from clearcast.storage.voice_store import VoiceStore
 from clearcast.storage.voices import VoiceSample
 from clearcast.testing.people import People
@@ -69,7 +71,7 @@ class Belongings:
 
 @pytest.fixture
 def belongings(settings: Settings, people: People) -> Belongings:
-    """A file, a finished job with its result and its words, a half upload, a voice, a key."""
+    """A file, a finished job with its result and its words, a half upload, a voice, a key, a room."""
     anna = people.id_of("anna")
     database, blobs = Database(settings.database_url), open_blobs(settings.storage, settings.data_path)
     intake = Intake(database, blobs, settings)
@@ -89,15 +91,24 @@ def belongings(settings: Settings, people: People) -> Belongings:
     asyncio.run(results.keep(order, "words", words, None, False))
     assert progress.finish(order, Ending("succeeded"))
     [result] = records.job(anna, job_id).results
-    database.close()
     voice = VoiceSample(np.ones(4, np.float32) / 2, "model", 5.0)
     VoiceStore(settings.data_path).put_sample(anna, MARK, voice)
+    room = RoomRecords(database).create(anna, RoomPlan(MARK))
+    recordings = RoomRecordings(database)
+    recording = recordings.start(anna, room.id)
+    source.write_bytes(wav(300))
+    recorded = recordings.keep(intake, recording, RecordedPart("mix", "p1", MARK), f"{MARK}.ogg", source)
+    database.close()
     with accounts_of(settings) as accounts:
         key, _ = accounts.keys.create(anna, MARK)
+        token, _ = accounts.room_tokens.create(anna, room.id, "moderate", lasts_s=600, label=MARK)
     ids = {"job": job_id, "file": file.id, "upload": upload.id, "key": key.id, "user": anna, "voice": MARK}
+    ids |= {"room": room.id, "token": token.id}
     ids |= {f"{noun}_id": value for noun, value in ids.items()}
     ids |= {"number": "0", "name": MARK, "job_name": "words", "friend": anna}
-    return Belongings(ids, (MARK, job_id, file.id, upload.id, result.file_id, key.id, anna))
+    del ids["token"]  # signed links have tokens too
+    rooms = (room.id, token.id, recording.id, recorded.id)
+    return Belongings(ids, (MARK, job_id, file.id, upload.id, result.file_id, key.id, anna, *rooms))
 
 
 @pytest.fixture
@@ -167,7 +178,7 @@ async def test_somebody_else_sees_and_changes_nothing(
 async def test_a_key_that_is_too_narrow_opens_nothing(
     app: FastAPI, belongings: Belongings, people: People
 ) -> None:
-    async with connect(app, people.create("anna", ["rooms:read"])) as narrow:
+    async with connect(app, people.create("anna", ["classifications:read"])) as narrow:
         for method, address, operation in doors(app):
             if f"{method} {address}" in WITHOUT_CREDENTIAL or SIGNED.match(address):
                 continue
@@ -233,6 +244,10 @@ async def test_her_own_things_are_there(app: FastAPI, belongings: Belongings, pe
             "/v1/jobs/{job_id}/events",
             "/v1/jobs/{job_id}/results/{name}",
             "/v1/files/{file_id}",
+            "/v1/rooms/{room_id}",
+            "/v1/rooms/{room_id}/invites",
+            "/v1/rooms/{room_id}/tokens",
+            "/v1/rooms/{room_id}/recordings",
         ):
             answer = await anna.get(belongings.fill(address))
             assert answer.status_code == 200, (address, answer.text)

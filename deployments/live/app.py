@@ -1,0 +1,101 @@
+"""The gateway's app: everything of live rooms that comes over HTTP.
+
+What lives here: putting the parts together, their start and their end. What does not: the parts; starting
+the process (`actor.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from clearcast import __version__
+from clearcast.local import local_services
+from clearcast.settings import Settings
+from deployments.ingress import documentation, monitoring, problems
+from deployments.ingress.app import always_ready, build_state, no_replicas
+from deployments.ingress.front_door import FrontDoor
+from deployments.ingress.state import IngressState
+from deployments.ingress.trusted_proxies import TrustedProxies
+from deployments.live import legacy, page, sockets, whip
+from deployments.live.doors import Doors
+from deployments.live.media import Media
+from deployments.live.metrics import LiveMetrics
+from deployments.live.stand_ins import BusChat, FolderKeeper
+from deployments.live.state import LiveState
+from deployments.live.watch import Watch
+from streaming.admission import Admission, LiveLimits
+from streaming.bus import open_bus
+from streaming.hall import Hall
+from streaming.live_room import Surroundings
+from streaming.presence import open_presence
+
+
+def create_gateway(settings: Settings, node_id: str) -> FastAPI:
+    """The app of one node. Raises EngineUnknown, SettingsInvalid."""
+    # No route of the gateway calls a service; its engines are never loaded.
+    ingress = build_state(local_services(settings), settings, always_ready, no_replicas)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(ingress.database.migrate)
+        await asyncio.to_thread(ingress.accounts.prepare, require_key=settings.http.require_key)
+        async with Media(settings) as media, _live(ingress, media, node_id) as state:
+            app.state.live = state
+            yield
+        ingress.accounts.limits.close()
+        ingress.database.close()
+
+    app = FastAPI(
+        title="ClearCast live rooms",
+        version=__version__,
+        lifespan=lifespan,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.ingress = ingress
+    for part in (monitoring, whip, page, sockets, legacy):
+        app.include_router(part.router)
+    problems.install(app)
+    documentation.describe(app)
+    app.add_middleware(FrontDoor, metrics=ingress.metrics)
+    app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)
+    return app
+
+
+@asynccontextmanager
+async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncIterator[LiveState]:
+    """What runs as long as the app does."""
+    live = ingress.settings.live
+    bus_url = live.bus_url.get_secret_value()
+    bus, presence = open_bus(bus_url), open_presence(bus_url)
+    doors = Doors(ingress, node_id)
+    limits = LiveLimits(
+        rooms=live.max_rooms,
+        listeners_per_room=live.max_listeners_per_room,
+        joins_per_s=live.max_joins_per_s,
+    )
+    surroundings = Surroundings(
+        keeper=FolderKeeper(ingress.settings.recordings_path),
+        register=doors,
+        admission=Admission(limits),
+        open_media=media.open_room,
+        new_peer=media.new_peer,
+        open_chat=lambda room_id: BusChat(bus, room_id),
+    )
+    hall = Hall(surroundings)
+    watch = Watch(hall, doors, ingress.accounts.rooms, presence)
+    ingress.metrics.registry.register(LiveMetrics(hall))
+    hall.start()
+    watch.start()
+    try:
+        yield LiveState(ingress, doors, hall, bus, presence)
+    finally:
+        await hall.close()
+        await watch.close()
+        await presence.close()
+        await bus.close()
