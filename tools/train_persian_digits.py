@@ -1,6 +1,6 @@
 """Train the shipped keyword model, the Persian digits 0 to 10, and write its folder.
 
-    python -m tools.train_persian_digits AUDIO TARGET [--epochs N]
+    python -m tools.train_persian_digits AUDIO TARGET
 
 AUDIO is a folder of real speech and noise with a `manifest.json` that tells the task, the file, the truth
 and the sources of each item; the speech of the tasks "identification_*" and "enrolment" and the noises of

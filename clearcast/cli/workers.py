@@ -161,8 +161,11 @@ class LocalWorker:
                     told(num_done)
 
         async def work() -> list[Keywords | ClearCastError]:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(number, path)) for number, path in enumerate(paths)]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(number, path)) for number, path in enumerate(paths)]
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None  # all are alike
             return [task.result() for task in tasks]
 
         return self._run(work())

@@ -16,7 +16,7 @@ from clearcast.engines.model_choice import check_files, given_folder, is_path, p
 from clearcast.errors import ModelCorrupt
 
 NETWORK_FILE, FACTS_FILE = "model.onnx", "keywords.json"
-SHIPPED = {"persian-digits": Path(__file__).with_name("persian_digits")}
+SHIPPED = {"persian-digits": Path(__file__).with_name("persian-digits")}
 """Models that come with ClearCast, by name."""
 
 _FORMAT = "clearcast-keywords-1"  # counts changes of features and files that make old folders useless
@@ -58,7 +58,7 @@ def read_model(folder: Path) -> KeywordModel:
         if facts.pop("format", None) != _FORMAT:
             raise ModelCorrupt(f"{folder / FACTS_FILE} is of another format than {_FORMAT}.")
         model = TypeAdapter(KeywordModel).validate_python(facts)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, AttributeError, TypeError, ValidationError) as error:
         raise ModelCorrupt(f"{folder / FACTS_FILE} cannot be read.") from error
     if (
         len(set(model.labels)) != len(model.labels)

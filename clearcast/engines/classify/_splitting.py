@@ -3,12 +3,12 @@
 What lives here: the rules, and the state machine that applies them to a file or a live stream alike. What
 does not: what the words are (`_stream` asks the network).
 
-By default silence is what does not rise above the noise: of 16 bands of the spectrum, the level that three
-in ten of the last three seconds' frames stay under is the noise floor, and a frame's score is by how much
-its bands stand above theirs, in dB on average, none counted beyond 20. A word begins at 7 and ends below 5.
-Bands find "s" and "f" in noise that is louder than they are; a fixed level for the whole spectrum (the
-other way, `silence_db`) fails there. Noise floors by order statistics: Stahl, Fischer and Bippus, 2000.
-The figures were found on digit strings in noise; half or twice the three seconds change little.
+By default silence is what does not rise above the noise. In each of 16 bands of the spectrum, the level
+that three in ten of the last three seconds' frames stay under is the noise floor. A frame's score is by how
+much the eight bands that stand out most stand above theirs, in dB on average, none counted beyond 20. A
+word begins at 9 and ends below 7. Bands find "s" and "f" in noise that is louder than they are, and vowels
+in hiss; a fixed level for the whole spectrum (the other way, `silence_db`) fails in both. Noise floors by
+order statistics: Stahl, Fischer and Bippus, 2000. The figures were found on digit strings in noise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from clearcast.engines.classify._features import HOP_SAMPLES, MEL_BANDS, Frames
 
 _BANDS = 16
 _MOST_DB = 20.0
-_BEGINS_DB, _ENDS_DB = 7.0, 5.0
+_LOUDEST_BANDS = 8
+_BEGINS_DB, _ENDS_DB = 9.0, 7.0
 _FLOOR_PERCENT = 30
 _FLOOR_FRAMES = 300
 _FLOOR_EVERY = 10  # frames between looks at the floor
@@ -75,7 +76,7 @@ class WordSplitter:
         self._floor = np.zeros(_BANDS, np.float32)
         self._is_settled = False
         self._waiting: list[tuple[npt.NDArray[np.float32], float]] = []  # until the floor is known
-        self._recent: deque[float] = deque(maxlen=_SMOOTHED)
+        self._recent: deque[npt.NDArray[np.float32]] = deque(maxlen=_SMOOTHED)
         self._start: int | None = None
         self._quiet = 0
         self._scores: list[float] = []  # since the start of the word
@@ -123,14 +124,14 @@ class WordSplitter:
         return np.percentile(np.stack(self._bands), _FLOOR_PERCENT, axis=0).astype(np.float32)
 
     def _score(self, bands: npt.NDArray[np.float32], level_dbfs: float) -> float:
-        """How far the frame is above silence: dB, the mean of the bands; for a fixed level 20 or 0."""
+        """How far the frame is above silence, in dB; for a fixed level 20 or 0."""
         if self.rules.silence_db is not None:
             return _MOST_DB if level_dbfs >= self.rules.silence_db else 0.0
-        above = (
-            0.0 if level_dbfs < _FAINTEST_DBFS else float(np.clip(bands - self._floor, 0, _MOST_DB).mean())
-        )
-        self._recent.append(above)
-        return sum(self._recent) / len(self._recent)
+        self._recent.append(bands)
+        if level_dbfs < _FAINTEST_DBFS:
+            return 0.0
+        above = np.clip(sum(self._recent) / len(self._recent) - self._floor, 0.0, _MOST_DB)
+        return float(np.sort(above)[-_LOUDEST_BANDS:].mean())
 
     def _take(self, score: float) -> list[Boundary]:
         if self._start is None:

@@ -28,7 +28,7 @@ from clearcast.speech.keywords import SILENCE, UNKNOWN, Keywords, SpottedWord
 
 _BLOCK_S = 10.0
 _MIN_WORD_S = 0.06
-_SILENCE_S = 0.1
+_SILENCE_S = 0.2
 # A file can be looked at before it is judged; somebody who speaks live waits for the answer.
 _SETTLE_FILE_S, _SETTLE_LIVE_S = 1.5, 0.3
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio, Recording
 from clearcast.audio.sandbox import prepare_sync
 from clearcast.engines.classify._model_folder import FACTS_FILE, NETWORK_FILE, SHIPPED
 from clearcast.engines.classify.contract import ClassifyOptions, KeywordEngine
+from clearcast.engines.classify.training.augment import make_noises
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.errors import ModelCorrupt, ModelMissing, OptionInvalid, SettingsInvalid
 from clearcast.settings import AudioSettings
@@ -51,17 +53,16 @@ def levelled(samples: FloatAudio) -> FloatAudio:
 
 
 def strings(said: Sequence[Spoken], snr_db: float | None) -> list[tuple[FloatAudio, list[str]]]:
-    """Eight digits each, with pauses, in white noise unless `snr_db` is None."""
-    rng, noise = random.Random(2), np.random.default_rng(2)
+    """Seven digits each, with pauses, in pink noise unless `snr_db` is None."""
+    rng, noise = random.Random(2), make_noises(2)[1]
     made = []
     for _ in range(10):
-        words = rng.sample(said, 8)
+        words = rng.sample(said, 7)
         samples = np.concatenate(
             [PAUSE, *(part for word in words for part in (levelled(word.samples), PAUSE))]
         )
         if snr_db is not None:
-            level = np.float32(0.05 * 10 ** (-snr_db / 20))
-            samples = samples + level * noise.standard_normal(len(samples), np.float32)
+            samples = samples + levelled(noise[: len(samples)]) * np.float32(10 ** (-snr_db / 20))
         made.append((samples, [word.label for word in words]))
     return made
 
@@ -72,18 +73,18 @@ def test_unheard_voices_are_understood(engine: KeywordEngine, said: list[Spoken]
     assert right >= 0.95 * len(said)
 
 
-@pytest.mark.parametrize(("snr_db", "least"), [(None, 0.97), (10.0, 0.85)])
+@pytest.mark.parametrize(("snr_db", "least"), [(None, 0.97), (10.0, 0.75)])
 def test_digit_strings_are_taken_down(
     engine: KeywordEngine, said: list[Spoken], snr_db: float | None, least: float
 ) -> None:
     pairs = [(heard(engine, samples), labels) for samples, labels in strings(said, snr_db)]
     right = sum(
-        one == other
+        block.size
         for found, labels in pairs
-        if len(found) == len(labels)
-        for one, other in zip(found, labels, strict=True)
+        for block in SequenceMatcher(None, found, labels, autojunk=False).get_matching_blocks()
     )
     assert right >= least * sum(len(labels) for _, labels in pairs)
+    assert sum(len(found) for found, _ in pairs) <= 1.05 * sum(len(labels) for _, labels in pairs)
 
 
 def test_a_live_stream_hears_what_a_file_has(engine: KeywordEngine, said: list[Spoken]) -> None:
