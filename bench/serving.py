@@ -72,7 +72,7 @@ def _served(settings: Settings, warm: Path, source: Path, direct: dict[str, floa
     with accounts_of(settings) as accounts:
         _, key = accounts.keys.create(accounts.users.create("bench").id)
     started_s = time.monotonic()
-    with running(settings) as url, ClearCast(url, api_key=key) as client:
+    with running(settings) as addresses, ClearCast(addresses.url, api_key=key) as client:
         yield Row("serving", "local profile", "seconds to ready", time.monotonic() - started_s, "s")
         client.meeting(warm, language="en")
         for case, text in (("diarization only", False), ("with words", True)):

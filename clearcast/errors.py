@@ -18,6 +18,8 @@ ClearCastError
 │   ├── SpeechTooShort        not enough speech to make a voiceprint
 │   ├── FileFormatInvalid     a transcript, RTTM or voices file that does not follow its format
 │   ├── EmbeddingMismatch     voiceprints of different models were compared
+│   ├── TooQuiet              speech that is too quiet to know its speaker by
+│   ├── SeveralSpeakers       two people where one voice is to be learned
 │   ├── SpeakerAbsent         the person who is looked for does not speak in the recording
 │   ├── SeparationNeedsStereo  the sound has not the channels that it could be taken apart by
 │   ├── TrainingSetUnusable   the recordings to learn keywords from are too few, or no folders of words
@@ -182,6 +184,16 @@ class EmbeddingMismatch(InputError):
 class SpeakerAbsent(InputError):
     code = "speaker_absent"
     title = "That person does not speak in this recording"
+
+
+class TooQuiet(InputError):
+    code = "too_quiet"
+    title = "The voice is too quiet"
+
+
+class SeveralSpeakers(InputError):
+    code = "several_speakers"
+    title = "More than one person speaks"
 
 
 class SeparationNeedsStereo(InputError):
@@ -410,7 +422,7 @@ class RoomElsewhere(LiveError):
     retryable = True
     title = "The room lives on another node"
 
-    def __init__(self, message: str, *, url: str, hint: str | None = None, **fields: Any) -> None:
+    def __init__(self, message: str, *, url: str = "", hint: str | None = None, **fields: Any) -> None:
         super().__init__(message, hint=hint, url=url, **fields)
         self.url = url
 

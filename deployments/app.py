@@ -9,8 +9,6 @@ What lives here: which class runs as which deployment, with what resources. What
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -20,7 +18,6 @@ from ray.serve.config import AutoscalingConfig
 from ray.serve.schema import LoggingConfig
 
 from clearcast.origin import assert_own_packages
-from clearcast.privacy import SWITCHES
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.booster import Booster
 from deployments.classifier import Classifier
@@ -30,6 +27,7 @@ from deployments.embedder import Embedder
 from deployments.extractor import Extractor
 from deployments.front import Front
 from deployments.jobs.runner import JobRunner
+from deployments.private_ray import environment, without_hub_token
 from deployments.separator import Separator
 from deployments.transcriber import Transcriber
 
@@ -52,8 +50,6 @@ gone."""
 
 METRICS_S = 2.0  # between two looks at how much work a model has
 
-ROOT = Path(__file__).resolve().parent.parent
-
 
 class AppArgs(BaseModel):
     """Arguments of `build`, from the command line or a Serve YAML."""
@@ -71,9 +67,7 @@ def build(args: AppArgs) -> Application:
 def wire(settings: Settings) -> Application:
     """Every deployment and who calls whom."""
     assert_own_packages()
-    # Replicas never download: the hub's token stays in this process.
-    without_token = settings.models.model_copy(update={"hub_token": None})
-    settings = settings.model_copy(update={"models": without_token})
+    settings = without_hub_token(settings)
     models = {
         name: _model(cls, name, getattr(settings.serve, name), settings.serve.drain_s).bind(settings)
         for name, cls in MODELS.items()
@@ -133,14 +127,3 @@ def _front(settings: Settings) -> Any:
         # The ingress logs requests itself, by route; Serve's own lines would show names in addresses.
         logging_config=LoggingConfig(enable_access_log=False),
     )
-
-
-def environment(threads: int) -> dict[str, str]:
-    """Environment of a replica: our code first on its path, libraries kept offline and on few threads."""
-    inherited = os.environ.get("PYTHONPATH")
-    return {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *([inherited] if inherited else [])]),
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        **SWITCHES,
-    }

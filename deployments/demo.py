@@ -49,8 +49,8 @@ def main() -> None:
     with accounts_of(settings) as accounts:
         _, key = accounts.keys.create(accounts.users.create("demo").id)
     console.print("Starting Ray Serve with its models …")
-    with running(settings) as url, ClearCast(url, api_key=key) as client:
-        console.print(f"Ready after {time.monotonic() - started_s:.0f} s: {url}\n")
+    with running(settings) as addresses, ClearCast(addresses.url, api_key=key) as client:
+        console.print(f"Ready after {time.monotonic() - started_s:.0f} s: {addresses.url}\n")
         strangers = client.meeting(sample.audio, language="en", output_transcriptions=False)
         console.print(f"1. Diarized: {len(strangers.speakers)} speakers told apart, names not known yet.")
         enrol(client, settings, sample.audio, strangers)
@@ -71,6 +71,7 @@ def demo_settings() -> Settings:
     values["engines"]["transcribe"] = {"engine": engine, "options": options}
     values["data_dir"] = str((OUTPUT / "data").resolve())
     values["http"] = {"port": free_port()}
+    values["live"] = {"enabled": False}
     profile = OUTPUT / "profile.yaml"
     profile.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     return load_settings(str(profile))

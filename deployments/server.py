@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from clearcast.accounts.first_start import prepare_start
 from clearcast.errors import Conflict
 from clearcast.ports import bind_error
 from clearcast.settings import Settings, load_settings
+from deployments.private_ray import start_private_ray
 
 APP_NAME = "clearcast"
 
@@ -42,35 +44,32 @@ RAY_ENVIRONMENT = {
 
 
 def start_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
-    """A Ray of our own, small enough for a laptop: no dashboard, little object store (we pass addresses,
-    not sound), reachable from this machine only."""
+    """A Ray of our own that Serve runs well on."""
     for name, value in RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import ray
+    start_private_ray(num_cpus, num_gpus)
 
-    from deployments.app import environment
 
-    # Ray guards this cluster by a token, which is as it should be and no warning.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        include_dashboard=False,
-        object_store_memory=200 << 20,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": environment(1)},
-    )
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a platform is reached. Attributes:
+    url: the HTTP API.
+    live_urls: the gateways of live rooms, one on each node; none where they are switched off.
+    """
+
+    url: str
+    live_urls: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
-def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
-    """The platform, ready for requests, as a context that gives its base URL.
+def running(settings: Settings, num_cpus: int | None = None) -> Iterator[Addresses]:
+    """The platform, ready for requests, as a context that gives its addresses.
 
-    Raises Conflict when the port is taken.
+    Raises Conflict when a port is taken.
     """
-    _assert_port_free(settings.http.host, settings.http.port)
+    _assert_port_free(settings.http.host, settings.http.port, "CLEARCAST__HTTP__PORT")
+    if settings.live.enabled:
+        _assert_port_free(settings.live.host, settings.live.port, "CLEARCAST__LIVE__PORT")
     start_ray(num_cpus)
     import ray
     from ray import serve
@@ -88,10 +87,28 @@ def running(settings: Settings, num_cpus: int | None = None) -> Iterator[str]:
         from deployments.app import wire
 
         serve.run(wire(settings), name=APP_NAME, route_prefix="/")
-        yield f"http://{settings.http.host}:{settings.http.port}"
+        live_urls = _start_live(settings)
+        yield Addresses(f"http://{settings.http.host}:{settings.http.port}", live_urls)
+        _stop_live(settings)
         serve.delete(APP_NAME)  # lets requests that are under way finish
     finally:
         ray.shutdown()  # ends every process of this private Ray, Serve's own among them
+
+
+def _start_live(settings: Settings) -> tuple[str, ...]:
+    if not settings.live.enabled:
+        return ()
+    from deployments.live.actor import start_gateways
+
+    return start_gateways(settings)
+
+
+def _stop_live(settings: Settings) -> None:
+    """Detached actors outlive Serve; their recordings are finished here."""
+    if settings.live.enabled:
+        from deployments.live.actor import stop_gateways
+
+        stop_gateways()
 
 
 def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print) -> None:
@@ -101,10 +118,13 @@ def serve_forever(profile: str | None = None, say: Callable[[str], Any] = print)
     started_s = time.monotonic()
     say("ClearCast is starting …")
     _on_end(stop)
-    with running(settings) as url:
+    with running(settings) as addresses:
+        url = addresses.url
         _on_end(stop)  # Ray has put its own in place, which aborts
         say(f"ClearCast is ready after {time.monotonic() - started_s:.0f} s.")
         say(f"  API            {url}/v1")
+        for live_url in addresses.live_urls:
+            say(f"  Live rooms     {live_url}/rooms")
         say(f"  Documentation  {url}/docs")
         say(f"  Health         {url}/health/ready")
         if settings.http.require_key:
@@ -130,12 +150,12 @@ def _say_way_in(settings: Settings, url: str, say: Callable[[str], Any]) -> None
     say("  More           clearcast users | keys")
 
 
-def _assert_port_free(host: str, port: int) -> None:
+def _assert_port_free(host: str, port: int, variable: str) -> None:
     error = bind_error(host, port)
     if error is not None:
         raise Conflict(
             f"Port {port} on {host} is taken.",
-            hint="Stop what uses it, or set CLEARCAST__HTTP__PORT.",
+            hint=f"Stop what uses it, or set {variable}.",
         ) from error
 
 

@@ -14,20 +14,22 @@ from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
 from clearcast.audio.sound import PreparedSound, prepare_sound
 from clearcast.audio.sound_check import warnings_on
+from clearcast.engines.engine import Progress
 from clearcast.services import Services
 from clearcast.settings import AudioSettings
 from clearcast.storage.voices import Voice, VoiceBook
 from pipelines.recipe import Recipe, RecipeOptions, RecipeResult, Source
 from pipelines.scored import run_scored
-from pipelines.stages import StageProgress, ignore_stages, run_stage
+from pipelines.stages import Decoded, StageHook, StageProgress, ignore_stages, run_stage
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Results by name, and what their reader should know of the recording."""
+    """Results by name, and what their reader should know of the recording, which is `duration_s` long."""
 
     results: Mapping[str, RecipeResult]
     warnings: tuple[str, ...]
+    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +51,25 @@ class Bench:
         file: Path,
         options: RecipeOptions,
         progress: StageProgress = ignore_stages,
+        stage: StageHook = run_stage,
     ) -> Outcome:
         """Run `recipe` on a foreign file. Raises the audio errors, and what the flow raises."""
-        copy, sound = self._copy, self._sound
+        decoded = await stage(
+            "decode",
+            lambda report: self._decode(recipe, file, report),
+            lambda part: progress("decode", part),
+        )
+        source = self.source(decoded.duration_s)
+        results = await run_scored(recipe, self.services, source, options, progress, stage)
+        return Outcome(results, decoded.warnings, decoded.duration_s)
+
+    async def _decode(self, recipe: Recipe, file: Path, report: Progress) -> Decoded:
         found: list[Prepared | PreparedSound] = []
         if "speech" in recipe.hears:
-            found.append(await prepare(file, copy, self.limits, lambda part: progress("decode", part)))
+            found.append(await prepare(file, self._copy, self.limits, report))
         if "sound" in recipe.hears:
-            found.append(
-                await prepare_sound(file, sound, self.limits, lambda part: progress("decode", part))
-            )
-        source = self.source(found[0].duration_s)
-        results = await run_scored(recipe, self.services, source, options, progress, run_stage)
-        return Outcome(results, warnings_on(found[0]))
+            found.append(await prepare_sound(file, self._sound, self.limits, report))
+        return Decoded(found[0].duration_s, warnings_on(found[0]))
 
     def source(self, duration_s: float) -> Source:
         """What a recipe works on, once it is decoded."""

@@ -6,7 +6,7 @@ sound. What does not: measuring (`engines/measure`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -16,7 +16,7 @@ from clearcast.engines.engine import Progress
 from clearcast.engines.measure.contract import SoundScore
 from clearcast.services import Services
 from pipelines.recipe import KeptSound, Recipe, RecipeOptions, RecipeResult, Source
-from pipelines.stages import StageHook, StageProgress, Work
+from pipelines.stages import Piece, StageHook, StageProgress, Work, run_pieces
 
 T = TypeVar("T")
 
@@ -60,6 +60,10 @@ class _ScoredStages:
             return made
 
         return await self._stage(name, scored, progress)
+
+    async def pieces(self, pieces: Sequence[Piece[T]]) -> list[T]:
+        """Pieces are of documents; none of them makes a sound that would be measured."""
+        return await run_pieces(self._stage, pieces)
 
     async def _scored(self, made: Any) -> Any:
         if isinstance(made, KeptSound):

@@ -6,8 +6,9 @@ answer from its records instead when the same stage was finished before (stage n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from clearcast.engines.engine import Progress
 
@@ -23,6 +24,39 @@ class StageHook(Protocol):
     async def __call__(self, name: str, work: Work[T], progress: Progress) -> T:
         """Run `work(progress)`, or return what it returned before under this name."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece(Generic[T]):
+    """A stage that depends on none of its neighbours."""
+
+    name: str
+    work: Work[T]
+    progress: Progress
+
+
+@runtime_checkable
+class PiecesHook(Protocol):
+    """A hook that may run pieces in another order than theirs, or find them done by somebody else."""
+
+    async def pieces(self, pieces: Sequence[Piece[T]]) -> list[T]:
+        """What each gives, in their order."""
+        ...
+
+
+async def run_pieces(stage: StageHook, pieces: Sequence[Piece[T]]) -> list[T]:
+    """Run stages that do not depend on each other."""
+    if isinstance(stage, PiecesHook):
+        return await stage.pieces(pieces)
+    return [await stage(piece.name, piece.work, piece.progress) for piece in pieces]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What is kept of decoding, which is a stage too."""
+
+    duration_s: float
+    warnings: tuple[str, ...]
 
 
 def ignore_stages(_stage: str, _fraction: float) -> None:

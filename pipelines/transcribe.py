@@ -16,7 +16,15 @@ from clearcast.services import Services
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Span
 from clearcast.speech.windows import plan_windows
-from pipelines.stages import StageHook, StageProgress, ignore_stages, run_stage, share
+from pipelines.stages import (
+    Piece,
+    StageHook,
+    StageProgress,
+    ignore_stages,
+    run_pieces,
+    run_stage,
+    share,
+)
 
 WINDOW_TARGET_S = 300.0
 WINDOW_MAX_S = 600.0
@@ -57,33 +65,45 @@ async def transcribe_windows(
 ) -> Transcript:
     """Transcribe window by window; `speech` tells where windows may be cut and utterances lie.
 
-    The language found in the first window that has one is used for the rest.
+    The language found in the first window that has one is used for the rest, which do not depend on each
+    other.
     """
 
     def on_progress(fraction: float) -> None:
         progress("transcribe", fraction)
 
-    windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
-    if options.voice_activity:
-        # A window in which nobody speaks gives at best nothing, at worst invented words. The first is kept
-        # in any case, so that an empty transcript still names its engine.
-        spoken = tuple(window for window in windows if any(window.overlap_s(span) for span in speech))
-        windows = spoken or windows[:1]
-    parts: list[Transcript] = []
-    language = options.language
-    for index, window in enumerate(windows):
+    windows = _windows(speech, duration_s, options)
+
+    def piece_of(index: int, language: str | None) -> Piece[Transcript]:
+        window = windows[index]
         heard = tuple(span for span in speech if span.overlap_s(window) > 0)
         piece = replace(clip, start_s=window.start_s, end_s=window.end_s)
         settings = replace(options, language=language, speech=heard)
-        part = await stage(
+        return Piece(
             f"transcribe/{index}",
             partial(services.transcriber.transcribe, piece, settings),
             share(on_progress, window.start_s / duration_s, window.duration_s / duration_s),
         )
-        parts.append(part)
-        language = language or part.language
+
+    parts: list[Transcript] = []
+    language = options.language
+    while language is None and len(parts) < len(windows):
+        first = piece_of(len(parts), None)
+        parts.append(await stage(first.name, first.work, first.progress))
+        language = parts[-1].language
+    rest = [piece_of(index, language) for index in range(len(parts), len(windows))]
+    parts += await run_pieces(stage, rest)
     on_progress(1.0)
     return joined_windows(parts, duration_s)
+
+
+def _windows(speech: Sequence[Span], duration_s: float, options: TranscribeOptions) -> tuple[Span, ...]:
+    windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
+    if not options.voice_activity:
+        return windows
+    # A window in which nobody speaks gives at best nothing, at worst invented words. The first is kept in
+    # any case, so that an empty transcript still names its engine.
+    return tuple(one for one in windows if any(one.overlap_s(span) for span in speech)) or windows[:1]
 
 
 def joined_windows(parts: Sequence[Transcript], duration_s: float) -> Transcript:

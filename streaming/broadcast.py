@@ -24,6 +24,7 @@ from streaming.frames import Frame, Framer, OpusReceiver, ReceiverCounts
 from streaming.meter import LiveMeter
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.processing import ProcessingStage
+from streaming.retransmission import Retransmission
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +84,11 @@ class Broadcast:
     def counts(self) -> ReceiverCounts:
         """What came and what was lost."""
         return self._receiver.counts
+
+    @property
+    def retransmission(self) -> Retransmission:
+        """What was asked for again over the connection there is; empty without one."""
+        return Retransmission() if self._tap is None else self._tap.retransmission
 
     @property
     def silent_for_s(self) -> float | None:
@@ -149,7 +155,9 @@ class Broadcast:
             self._filled.clear()
             while self._queue:
                 try:
-                    for frame in await stage.push(self._queue.popleft()):
+                    frames = tuple(self._queue)
+                    self._queue.clear()
+                    for frame in await stage.push(*frames):
                         self._give(frame)
                         # After a stall several leave at once: listeners' senders must come in between, or
                         # their queues overflow.

@@ -1,10 +1,10 @@
 """The chat of a room.
 
 What lives here: saying, reading, following and removing, over the bus. What does not: who may come in and
-who moderates, and the room's WebSocket.
+who moderates (`bus_chat` asks for that), and the room's WebSocket.
 
-    topic "chat:<room>":  {"kind": "chat", participant, name, text, at}   what was said
-                          {"kind": "removed", "of": id}                   a tombstone: that text is gone
+    topic "chat:<room>":  {"kind": "chat", participant, person, name, text, at}
+                          {"kind": "removed", "of": id}, a tombstone: that text is gone
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ RATE_WINDOW_S = 5.0
 class ChatMessage:
     """Attributes:
     id: grows within a room; what a client gives as `after` when it comes back.
+    person_id: whose it is; the same when they come back as another participant.
     name: of the participant when it was said.
     text: cleaned, 1–2000 characters, to be shown as text.
     at: when it was said, UTC.
@@ -37,6 +38,7 @@ class ChatMessage:
 
     id: str
     participant_id: str
+    person_id: str
     name: str
     text: str
     at: datetime
@@ -53,8 +55,8 @@ class ChatRemoved:
 ChatEvent = ChatMessage | ChatRemoved
 
 
-class RoomChat:
-    """One room's chat, as one node serves it.
+class ChatTopic:
+    """One room's chat on the bus, as one node serves it.
 
     Everything raises ServiceUnavailable while the bus cannot be reached, and OptionInvalid for what is no
     id.
@@ -65,14 +67,15 @@ class RoomChat:
         self._topic = f"chat:{room_id}"
         self._rate = _Rate(clock_s)
 
-    async def post(self, participant_id: str, name: str, text: str) -> ChatMessage:
-        """Say something. Raises OptionInvalid, RateLimited (more than 5 in 5 s by one participant)."""
+    async def post(self, participant_id: str, person_id: str, name: str, text: str) -> ChatMessage:
+        """Say something. Raises OptionInvalid, RateLimited (more than 5 in 5 s by one person)."""
         cleaned = clean_text(text)
-        self._rate.count(participant_id)
+        self._rate.count(person_id)
         at = datetime.now(UTC)
-        said = {"kind": "chat", "participant": participant_id, "name": name, "text": cleaned}
-        message_id = await self._bus.publish(self._topic, {**said, "at": at.isoformat()})
-        return ChatMessage(message_id, participant_id, name, cleaned, at)
+        who = {"participant": participant_id, "person": person_id, "name": name}
+        said = {"kind": "chat", **who, "text": cleaned, "at": at.isoformat()}
+        message_id = await self._bus.publish(self._topic, said)
+        return ChatMessage(message_id, participant_id, person_id, name, cleaned, at)
 
     async def history(self, last: int = HISTORY_MESSAGES, after: str | None = None) -> list[ChatMessage]:
         """The latest messages, or the latest after an id, oldest first; without those that were removed."""
@@ -81,7 +84,7 @@ class RoomChat:
         said = [event for event in events if isinstance(event, ChatMessage) and event.id not in removed]
         return said[-last:] if last > 0 else []
 
-    async def remove(self, message_id: str, participant_id: str, *, is_moderator: bool = False) -> None:
+    async def remove(self, message_id: str, person_id: str, *, is_moderator: bool = False) -> None:
         """Take back what one has said oneself, or anything as a moderator. Raises NotFound, Forbidden.
 
         The tombstone comes first: a crash in between leaves the text hidden, and removing it again works.
@@ -90,7 +93,7 @@ class RoomChat:
         event = None if posted is None else _event(posted)
         if not isinstance(event, ChatMessage):
             raise NotFound("There is no such message.")
-        if event.participant_id != participant_id and not is_moderator:
+        if event.person_id != person_id and not is_moderator:
             raise Forbidden("This message is somebody else's.")
         await self._bus.publish(self._topic, {"kind": "removed", "of": message_id})
         await self._bus.remove(self._topic, message_id)
@@ -139,27 +142,33 @@ class ChatFeed:
 
 
 class _Rate:
-    """How often each participant has spoken lately; those who are quiet are forgotten."""
+    """How often each person has spoken lately; those who are quiet are forgotten."""
 
     def __init__(self, clock_s: Callable[[], float]) -> None:
         self._clock_s = clock_s
         self._spoken: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def count(self, participant_id: str) -> None:
+    def count(self, person_id: str) -> None:
         now_s = self._clock_s()
         while self._spoken and next(iter(self._spoken.values()))[-1] <= now_s - RATE_WINDOW_S:
             self._spoken.popitem(last=False)
-        times = self._spoken.setdefault(participant_id, deque(maxlen=RATE_MESSAGES))
+        times = self._spoken.setdefault(person_id, deque(maxlen=RATE_MESSAGES))
         if len(times) == RATE_MESSAGES and times[0] > now_s - RATE_WINDOW_S:
             left_s = times[0] + RATE_WINDOW_S - now_s
             raise RateLimited("Too many messages at once.", retry_after_s=max(1, math.ceil(left_s)))
         times.append(now_s)
-        self._spoken.move_to_end(participant_id)
+        self._spoken.move_to_end(person_id)
 
 
 def _event(posted: Posted) -> ChatEvent:
     message = posted.message
     if message["kind"] == "removed":
         return ChatRemoved(posted.id, message["of"])
-    at = datetime.fromisoformat(message["at"])
-    return ChatMessage(posted.id, message["participant"], message["name"], message["text"], at)
+    return ChatMessage(
+        posted.id,
+        message["participant"],
+        message["person"],
+        message["name"],
+        message["text"],
+        datetime.fromisoformat(message["at"]),
+    )

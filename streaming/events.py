@@ -1,6 +1,7 @@
 """What happened in a room while it was recorded: a line of JSON each, with its second in the recording.
 
-    {"at_s": 12.345, "event": "chat", "participant": "p_1", "name": "Anna", "text": "Hello"}
+    {"at_s": 12.345, "at": "2026-01-31T18:00:12.345+00:00", "event": "chat", "participant": "p_1",
+     "id": "1769882412345-1", "name": "Anna", "text": "Hello"}
 
 What lives here: writing lines off the event loop, and reading them back whatever tore the last one. What
 does not: which events there are (`recording_keeper`), and what becomes of the file (`recording_store`).
@@ -45,9 +46,11 @@ class EventLog:
 
     def note(self, event: str, participant: str | None = None, **facts: str | float | bool) -> None:
         """Something happened now. Never waits, never raises."""
-        at_s = round((datetime.now(UTC) - self._started_at).total_seconds(), 3)
+        now = datetime.now(UTC)
+        at_s = round((now - self._started_at).total_seconds(), 3)
         who = {} if participant is None else {"participant": participant}
-        line = {"at_s": at_s, "event": event, **who, **facts}
+        at = now.isoformat(timespec="milliseconds")
+        line = {"at_s": at_s, "at": at, "event": event, **who, **facts}
         self._put(json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
 
     def _put(self, line: bytes) -> None:
@@ -86,7 +89,18 @@ class EventLog:
 
 
 def read_events(path: Path) -> Iterator[dict[str, object]]:
-    """The whole lines, in order; nothing when there is no such file."""
+    """The whole lines, in order; nothing when there is no such file.
+
+    A chat message that was removed, before or after, is not among them: of it only that there is a
+    `chat_removed` with its id. The file is read twice, so that memory holds those ids and no more.
+    """
+    removed = {event.get("id") for event in _lines(path) if event.get("event") == "chat_removed"}
+    for event in _lines(path):
+        if event.get("event") != "chat" or event.get("id") not in removed:
+            yield event
+
+
+def _lines(path: Path) -> Iterator[dict[str, object]]:
     try:
         with path.open("rb") as file:
             for line in file:

@@ -106,6 +106,8 @@ class Hall:
     async def _finish(self, room: LiveRoom, reason: EndReason | None, code: int) -> None:
         try:
             await room.close(reason, code)
+            if reason == "ended":
+                await room.chat.erase()
             if room.record.id not in self.rooms:
                 await self._surroundings.register.release(room.record.id)
         except Exception:

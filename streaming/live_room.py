@@ -21,11 +21,13 @@ from streaming.admission import Admission
 from streaming.entry import Pass, Register
 from streaming.live_sound import GRACE_S, LiveSound
 from streaming.messages import (
+    Chat,
     ChatAccepted,
     ChatRemoved,
     Ended,
     EndReason,
     ErrorMessage,
+    IceServer,
     Joined,
     LeaveReason,
     Left,
@@ -40,6 +42,7 @@ from streaming.room import Room
 from streaming.room_chat import RoomChat
 from streaming.sdp import OpusWishes
 from streaming.show_recording import ShowRecording
+from streaming.udp_ports import UdpPorts
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,8 @@ class Surroundings:
     open_media: the media path of a room that opens.
     new_peer: a connection of ours.
     open_chat: the chat of a room.
+    ports: those that sound may use; None for any.
+    ice_servers: what clients are told of STUN and TURN.
     """
 
     keeper: RecordingKeeper
@@ -63,6 +68,8 @@ class Surroundings:
     open_media: Callable[[RoomRecord], Room]
     new_peer: Callable[[], RTCPeerConnection]
     open_chat: Callable[[str], RoomChat]
+    ports: UdpPorts | None = None
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class LiveRoom:
@@ -88,7 +95,9 @@ class LiveRoom:
         self._names: dict[str, str] = {}  # also of those who left: a recording may still ask
         self._tasks: set[asyncio.Task[Any]] = set()
         media = surroundings.open_media(record)
-        self.sound = LiveSound(media, surroundings.new_peer, _wishes(record), self._line_changed)
+        self.sound = LiveSound(
+            media, surroundings.new_peer, _wishes(record), surroundings.ports, self._line_changed
+        )
         show = RecordedShow(
             room_id=record.id,
             owner_id=record.owner_id,
@@ -136,8 +145,8 @@ class LiveRoom:
         who.entry = replace(entry, name=who.entry.name)
         who.outbox, who.lost_s = outbox, None
 
-    def welcome(self, who: Participant, chat: tuple[Any, ...], ref: str | None) -> Joined:
-        """What somebody is told first."""
+    def welcome(self, who: Participant, chat: tuple[Chat, ...], ref: str | None) -> Joined:
+        """What somebody is told first; `chat` is what he has not seen of it."""
         return Joined(
             ref=ref,
             room=_view(self.record),
@@ -146,6 +155,7 @@ class LiveRoom:
             participants=tuple(other.view() for other in self.people.values()),
             chat=chat,
             recording=self.recording.is_running,
+            ice_servers=self._surroundings.ice_servers,
         )
 
     def lose(self, who: Participant, outbox: Outbox) -> None:
@@ -215,12 +225,13 @@ class LiveRoom:
         """Chat. Raises OptionInvalid, RateLimited, ServiceUnavailable."""
         said = await self.chat.say(who, text)
         who.tell(ChatAccepted(ref=ref, id=said.id))
-        self.recording.note("chat", who.id, id=said.id)
+        self.recording.note("chat", who.id, id=said.id, name=said.name, text=said.text)
         self.tell(said)
 
     async def remove_chat(self, by: Participant, message_id: str, ref: str | None = None) -> None:
         """One's own, or any for moderators. Raises NotFound, Forbidden."""
         await self.chat.remove(by, message_id)
+        self.recording.note("chat_removed", by.id, id=message_id)
         self.tell(ChatRemoved(id=message_id), by=by, ref=ref)
 
     async def stop_publishing(self, who: Participant) -> None:

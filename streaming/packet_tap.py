@@ -1,11 +1,12 @@
 """The packets of a received track, before aiortc delays and decodes them.
 
-What lives here: the one place that touches a private attribute of aiortc, and the order of packets. What
-does not: what is inside the packets.
+What lives here: the one place that touches private attributes of aiortc, and the order of packets. What
+does not: what is inside the packets, and which are worth waiting for (`retransmission`).
 
 aiortc holds packets in a jitter buffer of four frames (80 ms) and stalls for 320 ms when one is lost. Its
 `RTCRtpReceiver` keeps that buffer in a private attribute; an object of our own in its place sees every
-packet as it comes. `tap` refuses, and a test fails, when another aiortc has moved it.
+packet as it comes. It has missing packets asked for again (NACK), which aiortc does for pictures only.
+`PacketTap` refuses, and a test fails, when another aiortc has moved either.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtpPacket
 
 from clearcast.errors import PacketTapBroken
+from streaming.retransmission import Retransmission
 
 logger = logging.getLogger(__name__)
 
-_JITTER_BUFFER = "_RTCRtpReceiver__jitter_buffer"
+_JITTER_BUFFER, _ASK_AGAIN = "_RTCRtpReceiver__jitter_buffer", "_send_rtcp_nack"
 
-# Packets overtake one another by a few ms; who comes later than this counts as lost, so that one loss never
-# delays what follows by more.
+# Packets overtake one another by a few ms; who comes later than this counts as lost, unless it was asked
+# for again and is known to come soon. One loss never delays what follows by more than either.
 REORDER_WAIT_S = 0.010
 REORDER_PACKETS = 4
 
@@ -71,10 +73,14 @@ class PacketOrder:
 
     Attributes:
         late: packets that came after they had been counted as lost, and duplicates.
+        retransmission: what was asked for again; `to_ask` is to be asked for now.
     """
 
     def __init__(self, wait_s: float = REORDER_WAIT_S, packets: int = REORDER_PACKETS) -> None:
         self.late = 0
+        self.retransmission = Retransmission()
+        self.to_ask: list[int] = []
+        self._seen = 0  # the highest number so far, and one more
         self._wait_s, self._packets = wait_s, packets
         self._source: int | None = None
         self._next = 0
@@ -91,14 +97,22 @@ class PacketOrder:
         if source != self._source or abs(ahead) >= _RESTART_PACKETS:
             ready = self._release(all_of_them=True)
             self._source, self._next, self._timestamp = source, sequence, timestamp
-            self._restarted, ahead = True, 0
+            self._restarted, ahead, self._seen = True, 0, sequence
         number = self._next + ahead
+        self._ask_for(number, now_s)
         if ahead < 0 or number in self._waiting:
             self.late += 1
             return ready
         step = (timestamp - self._timestamp + _TIMESTAMPS // 2) % _TIMESTAMPS - _TIMESTAMPS // 2
         self._waiting[number] = _Waiting(self._timestamp + step, payload, now_s)
         return ready + self._release() + self.expire(now_s)
+
+    def _ask_for(self, number: int, now_s: float) -> None:
+        if number < self._seen:
+            self.retransmission.arrived(number, now_s)
+        elif number > self._seen:
+            self.to_ask += self.retransmission.missing(range(self._seen, number), now_s)
+        self._seen = max(self._seen, number + 1)
 
     def expire(self, now_s: float) -> list[AudioPacket]:
         """What is out at once because it, or what it waits for, has waited long enough."""
@@ -115,7 +129,8 @@ class PacketOrder:
         """When `expire` will have something, or None."""
         if not self._waiting:
             return None
-        return min(waiting.arrived_s for waiting in self._waiting.values()) + self._wait_s
+        wait_s = max(self._wait_s, self.retransmission.wait_s)
+        return min(waiting.arrived_s for waiting in self._waiting.values()) + wait_s
 
     def _release(self, *, skip: bool = False, all_of_them: bool = False) -> list[AudioPacket]:
         """Those that follow without a gap; `skip` gives up the first gap, `all_of_them` every gap."""
@@ -154,9 +169,10 @@ class PacketTap:
         on_end: Callable[[], None] = lambda: None,
     ) -> None:
         """Call it on the event loop, before the first packet. Raises PacketTapBroken."""
-        if not isinstance(getattr(receiver, _JITTER_BUFFER, None), JitterBuffer):
+        known = isinstance(getattr(receiver, _JITTER_BUFFER, None), JitterBuffer)
+        if not known or not asyncio.iscoroutinefunction(getattr(receiver, _ASK_AGAIN, None)):
             raise PacketTapBroken(
-                f"aiortc {aiortc.__version__} keeps its jitter buffer in another place.",
+                f"aiortc {aiortc.__version__} has other insides than live rooms know.",
                 hint="Use the version of aiortc that requirements.lock names.",
             )
         self._order = PacketOrder()
@@ -164,6 +180,8 @@ class PacketTap:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._receiver = receiver
+        self._asking: set[asyncio.Task[None]] = set()
         setattr(receiver, _JITTER_BUFFER, self)
         self._watching = asyncio.ensure_future(self._watch(track))
 
@@ -172,16 +190,29 @@ class PacketTap:
         """Packets that came too late or twice."""
         return self._order.late
 
+    @property
+    def retransmission(self) -> Retransmission:
+        """What was asked for again, and what came of it."""
+        return self._order.retransmission
+
     def add(self, packet: RtpPacket) -> tuple[bool, None]:
         """What aiortc calls for every packet: no picture is asked for, no frame comes out."""
         if not self._closed and packet.payload:
             now_s = time.monotonic()
-            self._hand_on(
-                self._order.push(
-                    packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, now_s
-                )
+            ready = self._order.push(
+                packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, now_s
             )
+            self._ask_again(packet.ssrc)
+            self._hand_on(ready)
         return False, None
+
+    def _ask_again(self, source: int) -> None:
+        if self._order.to_ask:
+            numbers = [number % _SEQUENCES for number in self._order.to_ask]
+            self._order.to_ask.clear()
+            asking = asyncio.ensure_future(self._receiver._send_rtcp_nack(source, numbers))
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
 
     def _hand_on(self, packets: list[AudioPacket]) -> None:
         for packet in packets:
@@ -219,4 +250,4 @@ class PacketTap:
         """Hand nothing on any more; the receiver stays silent."""
         self._stop()
         self._watching.cancel()
-        await asyncio.wait([self._watching])
+        await asyncio.wait([self._watching, *self._asking])

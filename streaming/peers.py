@@ -1,10 +1,12 @@
 """Peer connections as the live rooms want them.
 
-What lives here: ICE servers and consent, and answering an offer. What does not: where offers come from.
+What lives here: ICE servers and consent, and answering an offer. What does not: where offers come from, and
+how media is kept within a range of ports (`udp_ports`).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import aioice.ice
@@ -18,6 +20,7 @@ from aiortc import (
 
 from clearcast.errors import LiveError, SdpRefused
 from streaming.sdp import OpusWishes, audio_directions, with_opus_wishes, without_mdns_candidates
+from streaming.udp_ports import UdpPorts
 
 # A peer that is gone is noticed when so many checks (RFC 7675) failed in a row. Each takes the interval, ±
 # 20 %, and the half second that an answer may take: 5.84 s at most. Fewer checks further apart would notice
@@ -45,10 +48,16 @@ def new_peer(ice_servers: Sequence[RTCIceServer] = ()) -> RTCPeerConnection:
     return RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
 
 
-async def answer(peer: RTCPeerConnection, offer_sdp: str, wishes: OpusWishes = OpusWishes()) -> str:
+async def answer(
+    peer: RTCPeerConnection,
+    offer_sdp: str,
+    wishes: OpusWishes = OpusWishes(),
+    ports: UdpPorts | None = None,
+) -> str:
     """Our answer to an offer; tracks must have been added before. Pictures are turned down.
 
-    Raises SdpRefused.
+    `ports` are those its media may use; None for any. When this raises, close the peer, and its ports are
+    free again. Raises SdpRefused; Overloaded when all ports are taken.
     """
     directions = audio_directions(offer_sdp)
     if len(directions) != 1:
@@ -61,15 +70,23 @@ async def answer(peer: RTCPeerConnection, offer_sdp: str, wishes: OpusWishes = O
         for transceiver in peer.getTransceivers():
             if transceiver.kind != "audio":  # else aiortc decodes pictures that nobody takes
                 transceiver.direction = "inactive"
-        await peer.setLocalDescription()
+        with contextlib.nullcontext() if ports is None else ports.in_use():
+            await peer.setLocalDescription()
     except (ValueError, LookupError, AssertionError, InvalidAccessError) as error:
         raise SdpRefused("The offer is no session description that can be answered.") from error
+    if ports is not None:
+        ports.check(peer.localDescription.sdp)
     return with_opus_wishes(peer.localDescription.sdp, wishes)
 
 
-async def offer(peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes()) -> str:
-    """Our offer; tracks must have been added before."""
-    await peer.setLocalDescription()
+async def offer(
+    peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes(), ports: UdpPorts | None = None
+) -> str:
+    """Our offer; tracks must have been added before. `ports` as in `answer`. Raises Overloaded."""
+    with contextlib.nullcontext() if ports is None else ports.in_use():
+        await peer.setLocalDescription()
+    if ports is not None:
+        ports.check(peer.localDescription.sdp)
     return with_opus_wishes(peer.localDescription.sdp, wishes)
 
 

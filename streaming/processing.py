@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
+from clearcast.errors import ServiceError
 from streaming.frames import Frame
 from streaming.opus import SAMPLE_RATE_HZ, Sound
 
@@ -101,22 +102,27 @@ class ProcessingStage:
         self._on = on
         self._retry_in_samples = 0
 
-    async def push(self, frame: Frame) -> list[Frame]:
-        """One frame of `frame_samples` in; one out, `delay_samples` late, and more where time jumped.
+    async def push(self, *frames: Frame) -> list[Frame]:
+        """Frames of `frame_samples` in; as many out, `delay_samples` late, and more where time jumped.
 
+        Several that follow one another go through the processor at once: who has fallen behind catches up.
         The processor's faults do not come through: see `failed`.
         """
         out: list[Frame] = []
-        if self._end is not None and frame.position != self._end:
-            out += await self.flush()
-        self._end = frame.position + len(frame.samples)
-        return out + await self._step(frame, frame.samples)
+        together: list[Frame] = []
+        for frame in frames:
+            if self._end is not None and frame.position != self._end:
+                out += await self._step(together) + await self.flush()
+                together = []
+            self._end = frame.position + len(frame.samples)
+            together.append(frame)
+        return out + await self._step(together)
 
     async def flush(self) -> list[Frame]:
         """What still waits, pushed out by silence that is dropped when it comes out itself."""
         out: list[Frame] = []
         while (last := next((frame for frame in self._waiting if frame is not None), None)) is not None:
-            out += await self._step(None, np.zeros_like(last.samples))
+            out += await self._step([None], np.zeros_like(last.samples))
         return out
 
     async def close(self) -> None:
@@ -150,18 +156,27 @@ class ProcessingStage:
         except Exception:
             logger.exception("a processor of live sound could not be closed")
 
-    async def _step(self, frame: Frame | None, samples: Sound) -> list[Frame]:
+    async def _step(self, frames: Sequence[Frame | None], silence: Sound | None = None) -> list[Frame]:
+        """Frames that follow one another in, or None with the silence it stands for."""
+        sounds = [frame.samples for frame in frames if frame is not None]
+        if silence is not None:
+            sounds.append(silence)
+        if not sounds:
+            return []
+        samples = sounds[0] if len(sounds) == 1 else np.concatenate(sounds)
         if self._on and self._running is None:
             self._retry_in_samples -= len(samples)
             if self._retry_in_samples <= 0:
                 self._start()
-        self._waiting.append(frame)
+        self._waiting.extend(frames)
         if self._running is not None:
             await self._process(self._running, samples)
-        if len(self._waiting) <= self._delay_frames:
-            return []
-        mixed = self._mixed(self._waiting.popleft())
-        return [] if mixed is None else [mixed]
+        out = []
+        while len(self._waiting) > self._delay_frames:
+            mixed = self._mixed(self._waiting.popleft())
+            if mixed is not None:
+                out.append(mixed)
+        return out
 
     def _start(self) -> None:
         try:
@@ -175,6 +190,12 @@ class ProcessingStage:
     async def _process(self, running: _Running, samples: Sound) -> None:
         try:
             running.put(await asyncio.wait_for(running.processor.process(samples), _PATIENCE_S))
+        except (
+            TimeoutError,
+            ServiceError,
+        ) as error:  # late or gone, which is no fault to be looked for here
+            logger.warning("a processor of live sound failed", extra={"reason": type(error).__name__})
+            self._fail()
         except Exception:  # whatever a model does, the show goes on
             logger.exception("a processor of live sound failed")
             self._fail()

@@ -46,7 +46,8 @@ class RunningRecording(Protocol):
     def note(self, event: str, participant: str | None = None, **facts: str | float | bool) -> None:
         """A line for the sidecar: something happened now. Never waits, never raises.
 
-        Events: `joined`, `left`, `publishing`, `stopped_publishing`, `muted`, `denoise`, `chat`.
+        Events: `joined`, `left`, `publishing`, `stopped_publishing`, `muted`, `denoise`, `chat` and
+        `chat_removed`, both with the message's `id`.
         `participant` is an id, which is also the name of that one's voice in `Room`.
         """
 

@@ -119,7 +119,7 @@ class RecordingStore:
             kept.append(file)
         source = folder.outgoing / "events.json"
         with room_on_disk():
-            _write_sidecar(source, folder, stored)
+            _write_sidecar(source, folder, record, stored)
         name = f"{_title(facts)} events.json"
         kept.append(self._recordings.keep(self._intake, record, RecordedPart("events"), name, source))
 
@@ -191,8 +191,19 @@ def _file_name(facts: RecordingFacts, planned: _Planned) -> str:
     return " ".join(word for word in words if word) + ".opus"
 
 
+def _events(path: Path) -> Iterator[dict[str, object]]:
+    """All but the chat that was taken back."""
+    removed = {event.get("id") for event in read_events(path) if event.get("event") == "chat_removed"}
+    for event in read_events(path):
+        if event.get("event") != "chat" or event.get("id") not in removed:
+            yield event
+
+
 def _write_sidecar(
-    target: Path, folder: RecordingFolder, stored: Sequence[tuple[_Planned, FileRecord]]
+    target: Path,
+    folder: RecordingFolder,
+    record: RecordingRecord,
+    stored: Sequence[tuple[_Planned, FileRecord]],
 ) -> None:
     """What happened and which file is what, as JSON; memory stays flat however much was said."""
     facts = folder.facts
@@ -203,7 +214,7 @@ def _write_sidecar(
         "room": {"id": facts.room_id, "name": facts.room_name},
         "started_at": facts.started_at.isoformat(),
         "duration_s": round(folder.duration_s, 3),
-        "failure": facts.failure,
+        "failure": record.failure,
         "participants": [{"id": voice, "name": name} for voice, name in sorted(facts.voices.items())],
         "files": [
             {
@@ -220,7 +231,7 @@ def _write_sidecar(
     with target.open("w", encoding="utf-8") as sidecar:
         sidecar.write(json.dumps(head, ensure_ascii=False, indent=1)[:-2] + ',\n "events": [')
         separator = "\n  "
-        for event in read_events(folder.events_path):
+        for event in _events(folder.events_path):
             sidecar.write(separator + json.dumps(event, ensure_ascii=False))
             separator = ",\n  "
         sidecar.write("\n ]\n}\n")

@@ -22,3 +22,6 @@ class RoomChat(Protocol):
 
     async def remove(self, who: Participant, message_id: str) -> None:
         """Forget one's own message, or any for moderators. Raises NotFound, Forbidden."""
+
+    async def erase(self) -> None:
+        """Forget all of it: the room has ended."""

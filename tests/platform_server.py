@@ -33,8 +33,11 @@ MANY = 1_000_000
 
 @dataclass(frozen=True)
 class Platform:
+    """Where it is, a key of "anna", and its data folder."""
+
     url: str
     key: str
+    folder: Path
 
 
 @contextmanager
@@ -47,7 +50,7 @@ def running_platform(folder: Path, seconds_per_stage: float = 0.0) -> Iterator[P
     try:
         url, _, key = process.stdout.readline().strip().partition(" ")
         assert url, "the server did not start"
-        yield Platform(url, key)
+        yield Platform(url, key, folder)
     finally:
         process.kill()
         process.wait()

@@ -22,6 +22,7 @@ from typing import IO, Any
 
 import clearcast
 from clearcast.audio.child import Order, out_of_memory
+from clearcast.audio.nursery import Nursery, NurseryProcess
 from clearcast.errors import (
     AudioUnrecognised,
     Cancelled,
@@ -55,6 +56,17 @@ _REPORTED: tuple[type[ClearCastError], ...] = (*InputError.__subclasses__(), Sto
 _ERRORS = {kind.code: kind for kind in _REPORTED}
 
 
+_nursery: Nursery | None = None
+
+
+def start_at_once() -> None:
+    """Have this process's further runs begin as forks of a Python that is ready (`nursery`): for those who
+    decode many files one after the other."""
+    global _nursery  # noqa: PLW0603 - it belongs to the process, as its children do
+    if _nursery is None:
+        _nursery = Nursery(ENVIRONMENT, _PACKAGES_DIR)
+
+
 def command(order: Order) -> list[str]:
     """The command line of the process: isolated from the environment, the user's and the current folder."""
     return [sys.executable, "-I", "-c", _START, str(_PACKAGES_DIR), json.dumps(asdict(order))]
@@ -65,7 +77,7 @@ class Run:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | NurseryProcess | None = None
         self._stopped = False
         self._too_slow = False
 
@@ -91,13 +103,16 @@ class Run:
                 raise _too_slow(timeout_s)
             if answer is not None and process.returncode == 0:
                 return _checked(answer)
-            raise _crash(process.returncode, complaints, order, timeout_s)
+            raise _crash(process.wait(), complaints, order, timeout_s)
 
-    def _start(self, order: Order, source: IO[bytes], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(
+        self, order: Order, source: IO[bytes], complaints: IO[bytes]
+    ) -> subprocess.Popen[bytes] | NurseryProcess:
         with self._lock:
             if self._stopped:
                 raise _stopped()
-            self._process = subprocess.Popen(
+            ready = None if _nursery is None else _nursery.start(order, source, complaints)
+            self._process = ready or subprocess.Popen(
                 command(order),
                 stdin=source,
                 stdout=subprocess.PIPE,
@@ -109,7 +124,7 @@ class Run:
             return self._process
 
     def _listen(
-        self, process: subprocess.Popen[bytes], timeout_s: float, progress: Progress
+        self, process: subprocess.Popen[bytes] | NurseryProcess, timeout_s: float, progress: Progress
     ) -> Answer | None:
         """The answer, None when the process ended without a usable one. It has ended on return."""
         timer = threading.Timer(timeout_s, self._time_out)

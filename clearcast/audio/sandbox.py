@@ -4,10 +4,10 @@ What lives here: `prepare`, which makes the working copy of a recording, `transc
 another format, and `probe_safely`. What does not: the process itself (`child`), its handling (`limited`),
 and full-band sound (`sound`).
 
-The process is a fresh Python that imports PyAV and little else, never a fork of this one. It gets the file
-as its standard input, an empty environment, and limits that the kernel keeps: address space, processor
-time, file size, and no opening of anything once it has begun. This side adds a limit on time and checks
-what it answers.
+The process is a fresh Python that imports PyAV and little else, or the fork of one that has read nothing
+(`nursery`), never a fork of this one. It gets the file as its standard input, an empty environment, and
+limits that the kernel keeps: address space, processor time, file size, and no opening of anything once it
+has begun. This side adds a limit on time and checks what it answers.
 """
 
 from __future__ import annotations

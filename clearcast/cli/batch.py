@@ -1,176 +1,241 @@
-"""One file or many: each is worked on in turn, a bad one does not stop the rest, a table sums up."""
+"""`clearcast batch`: any pipeline over many files, to be stopped and gone on with at will."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+import os
+import secrets
+import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any
 
 import click
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
-from clearcast.cli import exit_codes
-from clearcast.cli.inputs import Source, collect
-from clearcast.cli.options import FileOptions, ServerOptions
-from clearcast.cli.outputs import OutputPlan, plan_outputs
-from clearcast.cli.progress import StageBars
-from clearcast.cli.session import Session
-from clearcast.cli.view import is_rough, provenance_of
-from clearcast.cli.workers import LocalWorker, ServerWorker, Worker, connect, temporary_folder
-from clearcast.errors import (
-    AccessError,
-    ClearCastError,
-    LanguageUnsupported,
-    ModelError,
-    OptionInvalid,
-    ServiceUnavailable,
-    SettingsInvalid,
+from clearcast.audio.encode import FORMATS as SOUND_FORMATS
+from clearcast.cli import exit_codes, options
+from clearcast.cli.batch_view import BatchView, show_plan
+from clearcast.cli.remote import parse_settings
+from clearcast.cli.session import Session, pass_session
+from clearcast.cli.sounds import services_of
+from clearcast.cli.voice_shelves import local_voices
+from clearcast.cli.workers import LocalWorker, temporary_folder, with_model
+from clearcast.errors import OptionInvalid
+from clearcast.settings import Settings
+from clearcast.speech.formats import format_named
+from pipelines.batch.estimate import estimate
+from pipelines.batch.folder_lock import only_batch_in
+from pipelines.batch.plan import BatchOrder, BatchPlan, Item, plan_batch
+from pipelines.batch.record import Record
+from pipelines.batch.sources import find_items
+from pipelines.batch.table import write_table
+
+
+@click.command(short_help="Any pipeline over many files; stop and go on at will.")
+@click.argument("pipeline")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE …")
+@click.option(
+    "--output",
+    "-o",
+    "destination",
+    required=True,
+    metavar="FOLDER|s3://BUCKET/PREFIX",
+    help="Where results, records and the table go.",
 )
-from clearcast.speech.formats import write_result
-from clearcast.speech.meeting import Meeting
-from clearcast.speech.provenance import Provenance
-from clearcast.speech.transcript import Transcript
-from clearcast.speech.turns import Diarization
-from pipelines.stages import StageProgress
-
-ResultT = TypeVar("ResultT", Transcript, Diarization, Meeting)
-
-# These say nothing about the file: every other file would fail in the same way.
-_HOPELESS = (
-    AccessError,
-    LanguageUnsupported,
-    ModelError,
-    OptionInvalid,
-    ServiceUnavailable,
-    SettingsInvalid,
+@click.option(
+    "--option",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of the pipeline, for example language=fa; may be given several times.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    source: Source
-    state: str
-    detail: str
-    seconds: float
-
-
-def over_files(
+@click.option(
+    "--format",
+    "-f",
+    "formats",
+    default="json",
+    metavar="FORMATS",
+    help="Of documents, with commas: json, txt, srt, vtt, rttm. (json)",
+)
+@click.option(
+    "--sound-format",
+    type=click.Choice(sorted(SOUND_FORMATS)),
+    default="flac",
+    help="Of the sounds that are made. (flac)",
+)
+@options.model
+@options.voices_file
+@click.option(
+    "--workers",
+    "-w",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Files worked on at a time on CPUs. (one for each core)",
+)
+@click.option("--retry-failed", is_flag=True, help="Try files again that could not be used before.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, and how long that may take.")
+@pass_session
+def batch(
     session: Session,
-    files: FileOptions,
-    server: ServerOptions,
-    kind: type[ResultT],
-    work: Callable[[Worker, Path, StageProgress], ResultT],
-    show: Callable[[ResultT], None],
-    make_local: Callable[[Path], LocalWorker],
+    pipeline: str,
+    sources: Sequence[str],
+    destination: str,
+    given: tuple[str, ...],
+    formats: str,
+    sound_format: str,
+    model: str | None,
+    voices_file: Path | None,
+    workers: int | None,
+    retry_failed: bool,
+    dry_run: bool,
 ) -> None:
-    """Do `work` on every input, in this process by the worker that `make_local(temporary folder)` gives, or
-    by a server, and bring the results where they belong; `show` is for those that a person reads.
+    """Run PIPELINE over every SOURCE: a folder, a pattern, files, a manifest, or a prefix of a bucket.
 
-    A single file's error is raised. Of several files the failed ones are told at the end, and the program
-    exits with SOME_FAILED; an error that every file would meet ends the run at once.
+    A manifest is a CSV file with a column `file`, or a JSONL file with that field; what else is in a line
+    are options for this file. A bad file is a row of the table, never a stop. Stopped or killed at any
+    moment, the same command goes on where it was: what is finished is not done again.
+
+    \b
+    clearcast batch meeting calls/ -o results/
+    clearcast batch transcription 'talks/**/*.mp3' -o text/ -f txt,srt --option language=fa
+    clearcast batch enhance s3://radio/raw -o s3://radio/clean --sound-format opus
+    clearcast batch diarization calls.csv -o turns/ --dry-run
+    clearcast batch chain tapes/ -o out/ --option 'steps=[{"pipeline":"enhance"},{"pipeline":"meeting"}]'
     """
-    with ExitStack() as stack:
-        temporary = stack.enter_context(temporary_folder())
-        sources = collect(files.inputs, temporary, session.settings.audio.max_upload_bytes)
-        plan = plan_outputs(sources, files.output, files.formats, kind)
-        worker: Worker
-        if server.url is not None:
-            worker = ServerWorker(session, stack.enter_context(connect(session, server)))
-        else:
-            worker = make_local(temporary)
-        done = [source for source in sources if files.skip_existing and plan.is_done(source)]
-        batch = _Batch(session, plan, partial(work, worker), show, alone=len(sources) == 1)
-        batch.run([source for source in sources if source not in done], done)
+    settings = _without_token(with_model(session.settings, model))
+    order = BatchOrder(
+        pipeline=pipeline,
+        options=_absolute(parse_settings(given)),
+        formats=_formats(formats),
+        sound_format=sound_format,
+        bits=24 if SOUND_FORMATS[sound_format].lossless else None,
+        destination=_address(destination),
+        settings=settings,
+        voices=local_voices(settings, voices_file),
+        run_id=secrets.token_hex(6),
+    )
+    _do(session, order, sources, workers, retry_failed=retry_failed, dry_run=dry_run)
 
 
-class _Batch(Generic[ResultT]):
-    """One run over several files, or over one alone."""
+def _do(
+    session: Session,
+    order: BatchOrder,
+    sources: Sequence[str],
+    workers: int | None,
+    *,
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
+    _check(session, order)
+    items = find_items(sources, order.destination, order.settings.storage)
+    plan = plan_batch(order, items, retry_failed=retry_failed)
+    workers = workers or len(os.sched_getaffinity(0))
+    if dry_run:
+        services = services_of(order.pipeline, order.options)
+        show_plan(session, order, plan, estimate(order, plan, workers, sorted(services)))
+        return
+    with only_batch_in(order.destination):
+        rows = _run(session, order, plan, workers)
+    if any(record.outcome == "failed" for _, record in rows):
+        raise click.exceptions.Exit(exit_codes.SOME_FAILED)
 
-    def __init__(
-        self,
-        session: Session,
-        plan: OutputPlan,
-        work: Callable[[Path, StageProgress], ResultT],
-        show: Callable[[ResultT], None],
-        *,
-        alone: bool,
-    ) -> None:
-        self.session = session
-        self.plan = plan
-        self.work: Callable[[Path, StageProgress], ResultT] = work
-        self.show: Callable[[ResultT], None] = show
-        self.alone = alone
-        self.outcomes: list[_Outcome] = []
-        self.made_by: dict[Provenance, None] = {}
 
-    def run(self, sources: Sequence[Source], done: Sequence[Source]) -> None:
-        self.outcomes += [_Outcome(source, "skipped", "its results are there", 0.0) for source in done]
-        bars = StageBars(self.session, len(sources))
+def _run(session: Session, order: BatchOrder, plan: BatchPlan, workers: int) -> list[tuple[Item, Record]]:
+    """Do what is to do; the table is written whatever happens. Returns its rows."""
+    rows = list(plan.done)
+    with temporary_folder() as temporary, BatchView(session, plan) as view:
         try:
-            for source in sources:
-                self.outcomes.append(self._outcome(source, bars))
+            if plan.todo:
+                with _interruptible(session), _alone_on_the_terminal(session):
+                    from deployments.batch import run_batch  # Ray takes seconds to import
+
+                    with closing(run_batch(order, plan.todo, workers)) as ended:
+                        for item, record in ended:
+                            rows.append((item, record))
+                            view.ended(item, record)
+        except KeyboardInterrupt:
+            session.note("What is finished stays; the same command goes on from here.")
+            raise
         finally:
-            if not self.alone:
-                self._sum_up(len(sources) + len(done))
-        self._tell_makers()
-        if any(outcome.state == "failed" for outcome in self.outcomes):
-            raise click.exceptions.Exit(exit_codes.SOME_FAILED)
+            names = write_table(order.place, order.pipeline, rows, temporary)
+            session.note(f"{len(rows)} of {len(plan.todo) + len(plan.done)} files in {' and '.join(names)}")
+    return rows
 
-    def _outcome(self, source: Source, bars: StageBars) -> _Outcome:
-        started_s = time.monotonic()
-        try:
-            with bars.file(source.shown) as progress:
-                result = self.work(source.path, progress)
-            state, detail = "done", self._deliver(source, result)
-            self.made_by.update(dict.fromkeys(provenance_of(result)))
-        except Exception as error:
-            if self.alone or isinstance(error, _HOPELESS):
-                raise
-            self.session.show_error(error, about=source.shown)
-            state = "failed"
-            detail = error.code if isinstance(error, ClearCastError) else type(error).__name__
-        return _Outcome(source, state, detail, time.monotonic() - started_s)
 
-    def _deliver(self, source: Source, result: ResultT) -> str:
-        """Bring the result where it belongs; returns where that was."""
-        if self.plan.files:
-            written = ", ".join(str(path) for path in self.plan.write(source, result))
-            self.session.note(f"{source.shown} → {written}")
-            return written
-        if self.plan.formats:
-            click.echo(write_result(result, self.plan.formats[0], source.relative.stem), nl=False)
-            return "standard output"
-        if not self.alone:
-            self.session.results.print(source.shown, style="bold underline", markup=False)
-        self.show(result)
-        return "shown"
+@contextmanager
+def _interruptible(session: Session) -> Iterator[None]:
+    """Ctrl-C ends the batch in an orderly way, a second one at once: the kernel then ends Ray too."""
+    was_asked = False
 
-    def _sum_up(self, num_sources: int) -> None:
-        if self.session.quiet:
-            return
-        title = f"{len(self.outcomes)} of {num_sources} files"
-        table = Table("file", "result", "where or why", "seconds", title=title)
-        styles = {"done": "green", "skipped": "dim", "failed": "red"}
-        for outcome in self.outcomes:
-            state = Text(outcome.state, style=styles[outcome.state])
-            seconds = f"{outcome.seconds:.1f}"
-            table.add_row(escape(outcome.source.shown), state, escape(outcome.detail), seconds)
-        self.session.notes.print(table)
+    def interrupted(_number: int, _frame: object) -> None:
+        nonlocal was_asked
+        if was_asked:
+            session.notes.show_cursor(True)
+            os._exit(exit_codes.INTERRUPTED)
+        was_asked = True
+        session.note("Stopping … (Ctrl-C again to leave at once)")
+        raise KeyboardInterrupt
 
-    def _tell_makers(self) -> None:
-        """Which engines and models made the results, where those do not show it, and which are rough."""
-        if self.made_by and (self.plan.files or self.plan.formats):
-            self.session.note("Made by " + "; ".join(map(str, self.made_by)), style="dim")
-        for made_by in self.made_by:
-            if is_rough(made_by):
-                self.session.note(
-                    f"{made_by.engine} is rough: expect many wrong words. Far better:"
-                    " clearcast models pull whisper-small, then the same command with --model small.",
-                    style="yellow",
-                )
+    previous = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _alone_on_the_terminal(session: Session) -> Iterator[None]:
+    """Keep Ray's own words, some of them from its C++ parts, out of ours; --debug shows them."""
+    if session.debug:
+        yield
+        return
+    ours = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    notes = session.notes.file
+    try:
+        os.dup2(silence, 2)
+        with os.fdopen(os.dup(ours), "w", buffering=1, encoding="utf-8") as file:
+            session.notes.file = file
+            yield
+    finally:
+        session.notes.file = notes
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(silence)
+
+
+def _check(session: Session, order: BatchOrder) -> None:
+    """Raises OptionInvalid, ModelMissing, ModelCorrupt before any work, where every file would fail."""
+    order.options_of(Item("", "", 0, ""))
+    worker = LocalWorker(session, order.settings, Path())
+    worker.require(*services_of(order.pipeline, order.options))
+
+
+def _without_token(settings: Settings) -> Settings:
+    """Workers download nothing: the hub's token stays in this process."""
+    models = settings.models.model_copy(update={"hub_token": None})
+    return settings.model_copy(update={"models": models})
+
+
+def _absolute(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Workers have another current folder: what names a file here is given as its whole path."""
+    return {
+        name: str(Path(value).resolve()) if isinstance(value, str) and Path(value).is_file() else value
+        for name, value in given.items()
+    }
+
+
+def _formats(text: str) -> tuple[str, ...]:
+    names = dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip())
+    if not names:
+        raise OptionInvalid("At least one format is needed.", hint="--format json")
+    return tuple(format_named(name).name for name in names)
+
+
+def _address(destination: str) -> str:
+    if destination.startswith("s3://"):
+        return destination.rstrip("/")
+    path = Path(destination).expanduser().resolve()
+    if path.is_file():
+        raise click.UsageError(f"{destination} is a file; name a folder.")
+    return str(path)

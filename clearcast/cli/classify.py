@@ -21,7 +21,8 @@ from clearcast.client import ClearCast
 from clearcast.client.wire import error_of_task
 from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.errors import ClearCastError, JobUnfinished
-from clearcast.settings import EngineChoice, Settings
+from clearcast.settings import Settings
+from clearcast.settings_section import EngineChoice
 from clearcast.speech.keywords import Keywords
 from clearcast.speech.keywords_file import Classified, write_all, write_table
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from clearcast.cli import options
-from clearcast.cli.batch import over_files
 from clearcast.cli.options import FileOptions, ServerOptions
 from clearcast.cli.session import Session, pass_session
+from clearcast.cli.speech import over_files
 from clearcast.cli.view import show_diarization
 from clearcast.cli.workers import LocalWorker
 from clearcast.engines.diarize.contract import DiarizeOptions

@@ -9,16 +9,9 @@ from pathlib import Path
 
 import click
 
+from clearcast.audio.media_files import MEDIA_SUFFIXES, is_hidden
 from clearcast.errors import UploadTooLarge
 
-# Files of other kinds in a folder are passed over; named one by one, any file is tried.
-MEDIA_SUFFIXES = frozenset(
-    {
-        *(".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".oga", ".opus", ".wma", ".aiff", ".aif"),
-        *(".amr", ".ac3", ".mka", ".caf", ".au", ".mp2", ".weba", ".m4b"),
-        *(".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp"),
-    }
-)
 _BLOCK_BYTES = 1 << 20
 
 
@@ -62,8 +55,7 @@ def collect(inputs: Sequence[str], temporary: Path, max_bytes: int) -> tuple[Sou
 def _in_folder(folder: Path) -> Iterator[Source]:
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if not hidden and path.suffix.lower() in MEDIA_SUFFIXES and path.is_file():
+        if not is_hidden(relative) and path.suffix.lower() in MEDIA_SUFFIXES and path.is_file():
             yield Source(path, relative)
 
 

@@ -133,7 +133,7 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise OptionInvalid(f"{where}: {first['msg']}." if where else f"{first['msg']}.") from error
-    worker.require(*_needed(recipe.name, texts))
+    worker.require(*services_of(recipe.name, texts))
 
     def make(source: Source, base: Path, progress: StageProgress) -> Made:
         bench, outcome = worker.make_sounds(recipe, source.path, wanted, progress)
@@ -161,7 +161,7 @@ def _text_of(document: Document) -> str:
     return write_extracted(document) if isinstance(document, Extracted) else write_json(document)
 
 
-def _needed(pipeline: str, options: Mapping[str, Any]) -> set[str]:
+def services_of(pipeline: str, options: Mapping[str, Any]) -> set[str]:
     """The services that a job with these options calls."""
     if pipeline != "chain":
         return set(_SERVICES[pipeline])

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from clearcast.cli.inputs import MEDIA_SUFFIXES
+from clearcast.audio.media_files import MEDIA_SUFFIXES
 from clearcast.cli.progress import count_bar
 from clearcast.cli.session import Session, pass_session
 from clearcast.engines.classify.training.card import Story

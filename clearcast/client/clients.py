@@ -1,7 +1,7 @@
 """The clients themselves: what is asked for in one call.
 
-What does not live here: jobs (`jobs`), files (`files`), the form of requests and answers (`wire`) and
-connections (`transport`).
+What does not live here: jobs (`jobs`), files (`files`), live rooms (`rooms`), the form of requests
+and answers (`wire`) and connections (`transport`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Self, Unpack
 
 from clearcast.client.files import AsyncFiles, Files
 from clearcast.client.jobs import AsyncJobs, Jobs
+from clearcast.client.rooms import AsyncRooms, Rooms
 from clearcast.client.transport import AsyncTransport, Transport
 from clearcast.client.types import Moment
 from clearcast.client.wire import (
@@ -59,6 +60,7 @@ class ClearCast:
         self.base_url = self._transport.base_url
         self.files = Files(self._transport)
         self.jobs = Jobs(self._transport)
+        self.rooms = Rooms(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -161,6 +163,7 @@ class AsyncClearCast:
         self.base_url = self._transport.base_url
         self.files = AsyncFiles(self._transport)
         self.jobs = AsyncJobs(self._transport)
+        self.rooms = AsyncRooms(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

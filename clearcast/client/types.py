@@ -41,7 +41,7 @@ class StoredFile:
 
     @classmethod
     def of(cls, values: Values) -> StoredFile:
-        return _read(cls, values, created_at=_time, expires_at=_time)
+        return read_as(cls, values, created_at=read_time, expires_at=read_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class JobTask:
 
     @classmethod
     def of(cls, values: Values) -> JobTask:
-        return _read(cls, values, error=_problem, warnings=tuple)
+        return read_as(cls, values, error=_problem, warnings=tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class JobSummary:
 
     @classmethod
     def of(cls, values: Values) -> JobSummary:
-        return _read(JobSummary, values, **_TIMES)
+        return read_as(JobSummary, values, **_TIMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Job(JobSummary):
 
     @classmethod
     def of(cls, values: Values) -> Job:
-        return _read(cls, values, **_TIMES, tasks=_all(JobTask.of), results=_all(_result))
+        return read_as(cls, values, **_TIMES, tasks=read_all(JobTask.of), results=read_all(_result))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Moment:
 
     @classmethod
     def of(cls, values: Values) -> Moment:
-        return _read(cls, values, recorded_at=_time, marks=_marks)
+        return read_as(cls, values, recorded_at=read_time, marks=_marks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,33 +187,33 @@ class Pipeline:
 
     @classmethod
     def of(cls, values: Values) -> Pipeline:
-        return _read(cls, values)
+        return read_as(cls, values)
 
 
-def _time(text: str | None) -> datetime | None:
+def read_time(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
 def _problem(values: Values | None) -> JobProblem | None:
-    return None if values is None else _read(JobProblem, values)
+    return None if values is None else read_as(JobProblem, values)
 
 
 def _result(values: Values) -> JobResult:
-    return _read(JobResult, values)
+    return read_as(JobResult, values)
 
 
 def _marks(values: list[list[int]]) -> tuple[tuple[int, int], ...]:
     return tuple((start, end) for start, end in values)
 
 
-def _all(read: Callable[[Values], T]) -> Callable[[list[Values]], tuple[T, ...]]:
+def read_all(read: Callable[[Values], T]) -> Callable[[list[Values]], tuple[T, ...]]:
     return lambda items: tuple(read(item) for item in items)
 
 
-_TIMES = {"created_at": _time, "started_at": _time, "finished_at": _time}
+_TIMES = {"created_at": read_time, "started_at": read_time, "finished_at": read_time}
 
 
-def _read(kind: type[T], values: Values, **readers: Callable[[Any], Any]) -> T:
+def read_as(kind: type[T], values: Values, **readers: Callable[[Any], Any]) -> T:
     """`values` as a dataclass, without what the server says beyond its fields. Raises FileFormatInvalid."""
     names: Mapping[str, Any] = kind.__dataclass_fields__  # type: ignore[attr-defined]
     try:

@@ -74,7 +74,7 @@ class S3Blobs(BlobStore):
     def put_file(self, key: str, source: Path) -> None:
         with self._reached():
             self._client.fput_object(
-                self.bucket, check_key(key), str(source), part_size=PART_BYTES, num_parallel_uploads=1
+                self.bucket, self._checked(key), str(source), part_size=PART_BYTES, num_parallel_uploads=1
             )
         source.unlink()
 
@@ -82,7 +82,7 @@ class S3Blobs(BlobStore):
         with self._reached():
             self._client.put_object(
                 self.bucket,
-                check_key(key),
+                self._checked(key),
                 io.BytesIO(data),
                 len(data),
                 part_size=PART_BYTES,
@@ -92,7 +92,7 @@ class S3Blobs(BlobStore):
     def stat(self, key: str) -> BlobStat | None:
         try:
             with self._reached():
-                facts = self._client.stat_object(self.bucket, check_key(key))
+                facts = self._client.stat_object(self.bucket, self._checked(key))
         except NotFound:
             return None
         if facts.size is None or facts.last_modified is None:
@@ -136,31 +136,40 @@ class S3Blobs(BlobStore):
 
     def move(self, key: str, target: str) -> None:
         with self._reached():
-            source = CopySource(self.bucket, check_key(key))
-            self._client.copy_object(self.bucket, check_key(target), source)
+            source = CopySource(self.bucket, self._checked(key))
+            self._client.copy_object(self.bucket, self._checked(target), source)
         self.delete(key)
 
     def delete(self, key: str) -> None:
         with self._reached():
-            self._client.remove_object(self.bucket, check_key(key))
+            self._client.remove_object(self.bucket, self._checked(key))
 
     def keys(self, prefix: str = "") -> Iterator[str]:
+        for key, _ in self.entries(prefix):
+            yield key
+
+    def entries(self, prefix: str = "") -> Iterator[tuple[str, BlobStat]]:
+        """Every blob whose key begins with `prefix`, with what is known of it, in any order."""
         with self._reached():
             for found in self._client.list_objects(self.bucket, prefix=prefix, recursive=True):
-                if found.object_name is not None:
-                    yield found.object_name
+                if found.object_name is None or found.size is None or found.last_modified is None:
+                    continue  # not an object but what it lies in
+                yield found.object_name, BlobStat(found.size, found.last_modified)
 
     def presigned_put(self, key: str, expires_s: int) -> str | None:
         with self._reached():
             return self._client.presigned_put_object(
-                self.bucket, check_key(key), timedelta(seconds=expires_s)
+                self.bucket, self._checked(key), timedelta(seconds=expires_s)
             )
 
     def presigned_get(self, key: str, expires_s: int) -> str | None:
         with self._reached():
             return self._client.presigned_get_object(
-                self.bucket, check_key(key), timedelta(seconds=expires_s)
+                self.bucket, self._checked(key), timedelta(seconds=expires_s)
             )
+
+    def _checked(self, key: str) -> str:
+        return check_key(key)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

@@ -291,8 +291,7 @@ class WebhookDelivery(Table):
 class Room(Table):
     """A live room. `node_id` is the live node that holds it, None while nobody is in it.
 
-    `visibility` is "public", "friends", "invited" or "password"; `sound` "speech" or "music"; `state` is
-    "open" or "ended". An ended room gives its name free.
+    visibility: "public", "friends", "invited", "password"; sound: "speech", "music"; state: "open", "ended"
     """
 
     __tablename__ = "rooms"
@@ -358,8 +357,7 @@ class RoomToken(Table):
 class RoomRecording(Table):
     """What a room recorded from its first voice to its last: "running", "storing", "stored" or "failed".
 
-    `failure` says why it ended by itself or what it lacks: an error's code; None when it is whole. It has
-    "failed" when there is no sound in it.
+    `failure`: the code of what ended it or what it lacks. It has "failed" when there is no sound in it.
     """
 
     __tablename__ = "room_recordings"

@@ -34,7 +34,9 @@ async def visitor_of(state: IngressState, credential: str | None) -> Visitor:
     else:
         found = None
         if credential:
-            found = await asyncio.to_thread(state.accounts.credentials.look_up, credential)
+            credentials = state.accounts.credentials
+            found = credentials.remembered(credential)
+            found = found or await asyncio.to_thread(credentials.look_up, credential)
         if found is None or found.kind == "page":
             raise _unknown()
         principal = found

@@ -36,11 +36,11 @@ from deployments.jobs.patience import patiently
 from deployments.jobs.progress_report import ProgressReport
 from deployments.jobs.result_store import ResultStore, sounds_in
 from deployments.jobs.stage_store import StageStore
-from deployments.jobs.working_copies import Decoded, WorkingCopies
+from deployments.jobs.working_copies import WorkingCopies
 from pipelines.recipe import KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes import all_recipes
 from pipelines.scored import SCORE, run_scored
-from pipelines.stages import Work
+from pipelines.stages import Decoded, Work
 
 logger = logging.getLogger(__name__)
 

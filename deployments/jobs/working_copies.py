@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,14 +18,7 @@ from clearcast.settings import AudioSettings
 from clearcast.storage.blobs import BlobStore
 from deployments.jobs.patience import patiently
 from pipelines.recipe import Hears
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """What is kept of decoding."""
-
-    duration_s: float
-    warnings: tuple[str, ...]
+from pipelines.stages import Decoded
 
 
 class WorkingCopies:

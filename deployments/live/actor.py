@@ -14,17 +14,20 @@ import logging
 import os
 import sys
 import threading
+import time
 from typing import Any
 
 import ray
 import uvicorn
 from ray.actor import ActorHandle
+from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from clearcast.errors import ServiceUnavailable
+from clearcast.errors import NotFound, ServiceUnavailable
 from clearcast.settings import Settings
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
+from deployments.private_ray import environment, without_hub_token
 from streaming.messages import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -32,6 +35,7 @@ logger = logging.getLogger(__name__)
 START_S = 60.0
 STOP_S = 10.0
 NAMESPACE = "clearcast"
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - what is compared with
 
 
 class LiveGateway:
@@ -42,6 +46,8 @@ class LiveGateway:
         write_logs(sys.stderr, settings.log_level)
         self._url = settings.live.url
         self._server = gateway_server(settings, node_id)
+        # Ray has put uvloop's policy in place, which starts no child processes for asyncio's own loops.
+        asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
         self._thread = threading.Thread(target=self._serve, name="live-gateway", daemon=True)
         self._thread.start()
 
@@ -56,20 +62,20 @@ class LiveGateway:
         if not self._server.should_exit:
             os._exit(1)  # Ray starts this actor again
 
-    async def ready(self) -> str:
+    def ready(self) -> str:
         """Where clients reach this node, once they can. Raises ServiceUnavailable when it cannot start."""
         while not self._server.started:
             if not self._thread.is_alive():
                 raise ServiceUnavailable("The live gateway could not start.", hint="See its log.")
-            await asyncio.sleep(0.05)
+            time.sleep(0.05)
         return self._url
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Everybody is told to come again; recordings are finished."""
         self._server.should_exit = True
-        await asyncio.to_thread(self._thread.join)
+        self._thread.join()
 
-    async def pid(self) -> int:
+    def pid(self) -> int:
         """Its process on its node."""
         return os.getpid()
 
@@ -97,19 +103,38 @@ def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def start_gateways(settings: Settings, environment: dict[str, str]) -> list[str]:
-    """One gateway on every living node that has none; gives their addresses. Blocks."""
-    actors = [_gateway(settings, node["NodeID"], environment) for node in _nodes()]
-    urls: list[str] = ray.get([actor.ready.remote() for actor in actors], timeout=START_S)
-    return urls
+def start_gateways(settings: Settings) -> tuple[str, ...]:
+    """One gateway on every living node that has none; gives the addresses of all. Blocks.
+
+    Raises ServiceUnavailable when one cannot start.
+    """
+    settings = without_hub_token(settings)
+    actors = [
+        _gateway(settings_on(settings, node["NodeManagerAddress"]), node["NodeID"]) for node in _nodes()
+    ]
+    try:
+        return tuple(ray.get([actor.ready.remote() for actor in actors], timeout=START_S))
+    except RayTaskError as error:
+        raise ServiceUnavailable("The live gateway could not start.", hint="See its log.") from error
+
+
+def settings_on(settings: Settings, address: str) -> Settings:
+    """The settings as they are on the node of this address: clients are told to reach that one."""
+    live = settings.live
+    if live.public_url is None and live.host not in _EVERY_ADDRESS:
+        return settings
+    scheme = "http" if live.tls_certificate is None else "https"
+    host = f"[{address}]" if ":" in address else address
+    url = (live.public_url or f"{scheme}://{{host}}:{live.port}").replace("{host}", host)
+    return settings.model_copy(update={"live": live.model_copy(update={"public_url": url})})
 
 
 def stop_gateways() -> None:
     """End all of them: what is detached outlives Serve and its driver. Blocks."""
     for node in _nodes():
         try:
-            actor = ray.get_actor(_name(node["NodeID"]), namespace=NAMESPACE)
-        except ValueError:
+            actor = find_gateway(node["NodeID"])
+        except NotFound:
             continue
         try:
             ray.get(actor.stop.remote(), timeout=STOP_S)
@@ -118,12 +143,21 @@ def stop_gateways() -> None:
         ray.kill(actor, no_restart=True)
 
 
+def find_gateway(node_id: str) -> ActorHandle[LiveGateway]:
+    """The actor of a node. Raises NotFound."""
+    try:
+        actor: ActorHandle[LiveGateway] = ray.get_actor(_name(node_id), namespace=NAMESPACE)
+    except ValueError:
+        raise NotFound("No live gateway was started on that node.") from None
+    return actor
+
+
 def _nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
 
 
-def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> ActorHandle[LiveGateway]:
+def _gateway(settings: Settings, node_id: str) -> ActorHandle[LiveGateway]:
     kind: Any = ray.remote(LiveGateway)  # a decorated class, for type checkers
     actor: ActorHandle[LiveGateway] = kind.options(
         name=_name(node_id),
@@ -132,9 +166,9 @@ def _gateway(settings: Settings, node_id: str, environment: dict[str, str]) -> A
         lifetime="detached",
         num_cpus=0.1,
         max_restarts=-1,
-        max_concurrency=1000,
+        max_concurrency=4,  # `ready`, `stop` and `pid`; clients do not come through Ray
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
-        runtime_env={"env_vars": environment},
+        runtime_env={"env_vars": environment(1)},
     ).remote(settings, node_id)
     return actor
 

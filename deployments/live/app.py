@@ -7,6 +7,7 @@ the process (`actor.py`).
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,30 +15,41 @@ from fastapi import FastAPI
 
 from clearcast import __version__
 from clearcast.local import local_services
+from clearcast.services import Services
 from clearcast.settings import Settings
-from deployments.ingress import documentation, monitoring, problems
-from deployments.ingress.app import always_ready, build_state, no_replicas
+from clearcast.storage.job_records import JobRecords
+from deployments.ingress import (
+    monitoring,
+    problems,
+    room_memories,
+    room_people,
+    rooms,
+)
+from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
-from deployments.live import legacy, page, sockets, whip
+from deployments.live import legacy, live_text, page, sockets, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
+from deployments.live.meetings import order_meeting
 from deployments.live.metrics import LiveMetrics
-from deployments.live.stand_ins import BusChat, FolderKeeper
 from deployments.live.state import LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
+from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
+from streaming.live_text.sittings import Sittings
 from streaming.presence import open_presence
+from streaming.recordings import Recordings
 
 
-def create_gateway(settings: Settings, node_id: str) -> FastAPI:
-    """The app of one node. Raises EngineUnknown, SettingsInvalid."""
-    # No route of the gateway calls a service; its engines are never loaded.
-    ingress = build_state(local_services(settings), settings, always_ready, no_replicas)
+def create_gateway(settings: Settings, node_id: str, services: Services | None = None) -> FastAPI:
+    """The app of one node. `services` do what live transcription needs; without them it is all done in
+    this process. Raises EngineUnknown, SettingsInvalid."""
+    ingress = build_state(services or local_services(settings), settings, always_ready, no_replicas)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -58,10 +70,9 @@ def create_gateway(settings: Settings, node_id: str) -> FastAPI:
         redoc_url=None,
     )
     app.state.ingress = ingress
-    for part in (monitoring, whip, page, sockets, legacy):
+    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy, live_text):
         app.include_router(part.router)
     problems.install(app)
-    documentation.describe(app)
     app.add_middleware(FrontDoor, metrics=ingress.metrics)
     app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)
     return app
@@ -74,28 +85,41 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     bus_url = live.bus_url.get_secret_value()
     bus, presence = open_bus(bus_url), open_presence(bus_url)
     doors = Doors(ingress, node_id)
+    queue = ingress.settings.jobs
+    jobs = JobRecords(ingress.database, max_queued=queue.max_queued, max_running=queue.max_running)
+    order = functools.partial(order_meeting, jobs)
+    recordings = Recordings(ingress.settings, ingress.database, ingress.blobs, order)
     limits = LiveLimits(
         rooms=live.max_rooms,
         listeners_per_room=live.max_listeners_per_room,
         joins_per_s=live.max_joins_per_s,
     )
     surroundings = Surroundings(
-        keeper=FolderKeeper(ingress.settings.recordings_path),
+        keeper=recordings,
         register=doors,
         admission=Admission(limits),
         open_media=media.open_room,
         new_peer=media.new_peer,
         open_chat=lambda room_id: BusChat(bus, room_id),
+        ports=media.ports,
+        ice_servers=media.ice_servers,
     )
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
+    sound_path = ingress.settings.data_path / "live-sound" / node_id
+    sittings = Sittings(
+        await live_text.live_parts(ingress.services, ingress.settings), sound_path, live.max_transcriptions
+    )
+    recordings.open()
     hall.start()
     watch.start()
     try:
-        yield LiveState(ingress, doors, hall, bus, presence)
+        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings)
     finally:
+        await sittings.close()
         await hall.close()
         await watch.close()
+        await recordings.close()
         await presence.close()
         await bus.close()

@@ -11,6 +11,8 @@ from deployments.ingress.state import IngressState
 from deployments.live.doors import Doors
 from streaming.bus import Bus
 from streaming.hall import Hall
+from streaming.live_text.sittings import Sittings
+from streaming.messages import IceServer
 from streaming.presence import Presence
 
 
@@ -21,6 +23,8 @@ class LiveState:
     hall: Hall
     bus: Bus
     presence: Presence
+    ice_servers: tuple[IceServer, ...]
+    sittings: Sittings
 
 
 def live_state_of(connection: HTTPConnection) -> LiveState:

@@ -27,9 +27,11 @@ from clearcast.errors import (
 from deployments.ingress.access import Bearer
 from deployments.ingress.problem_docs import problems
 from deployments.ingress.uploads import read_body
+from deployments.live.doors import person_of
 from deployments.live.state import LiveState, live_state_of
 from streaming.entry import Visit
 from streaming.live_room import LiveRoom
+from streaming.messages import IceServer
 from streaming.participant import Participant
 
 router = APIRouter(prefix="/v1/rooms/{room_id}", tags=["Live"])
@@ -114,7 +116,19 @@ async def _begin(room_id: str, request: Request, bearer: Bearer, way: Way) -> Re
         "Location": f"/v1/rooms/{room_id}/{way}/{who.id}",
         "ETag": f'"{hashlib.sha256(answer.encode()).hexdigest()[:16]}"',
     }
-    return Response(answer, 201, headers, media_type=SDP)
+    response = Response(answer, 201, headers, media_type=SDP)
+    for link in map(_link, state.ice_servers):
+        response.headers.append("Link", link)
+    return response
+
+
+def _link(server: IceServer) -> str:
+    """RFC 9725 §4.6."""
+    credential = ""
+    if server.username is not None:
+        credential = f'; username="{server.username}"; credential="{server.credential}"'
+    links = (f'<{url}>; rel="ice-server"{credential}' for url in server.urls)
+    return ", ".join(f'{link}; credential-type="password"' if credential else link for link in links)
 
 
 async def _offer(request: Request) -> str:
@@ -167,8 +181,7 @@ async def _session(
     visitor = await state.doors.visitor(bearer.credentials if bearer else None)
     room = state.hall.rooms.get(room_id)
     who = None if room is None else room.people.get(participant_id)
-    person = visitor.user_id or visitor.token_id
-    if room is None or who is None or not who.is_bare or who.entry.person != person:
+    if room is None or who is None or not who.is_bare or who.entry.person != person_of(visitor):
         raise NotFound("There is no such connection.")
     return room, who
 

@@ -109,6 +109,11 @@ class ChainRecipe(Recipe):
     weights = {}  # noqa: RUF012
     hears = frozenset[Hears]({"speech", "sound"})
 
+    @staticmethod
+    def groups_of(pipeline: str) -> tuple[str, ...]:
+        """The groups of stages of a step of that pipeline."""
+        return tuple(_RECIPES[pipeline].weights)
+
     def weights_for(self, options: Mapping[str, Any]) -> Mapping[str, float]:
         return {
             f"{number}-{step.pipeline}-{stage}": weight

@@ -15,13 +15,14 @@ from typing import Any
 
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from streaming.packet_tap import PacketTap
 from streaming.peers import new_peer
 from streaming.testing.peers import Ear, Mouth, connected
 
 WAIT_S = 15.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 1.0
 
 Json = dict[str, Any]
 
@@ -144,6 +145,26 @@ class LiveClient:
         peer = new_peer()
         self._peers.append(peer)
         return peer
+
+    async def stay(self, new_mouth: Callable[[], Mouth] | None = None, ear: Ear | None = None) -> None:
+        """Be in the room, speak and hear, and come back whenever that breaks, until cancelled: what the
+        page does. The pauses between tries grow from 0.1 to 1 s."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await self.drop_peers()
+                first = await self.join(resume=True)
+                if first["type"] == "joined":
+                    pause_s = _FIRST_PAUSE_S
+                    if new_mouth is not None:
+                        await self.publish(new_mouth())
+                    if ear is not None:
+                        await self.listen(ear)
+                await self.socket.wait_closed()
+            except (OSError, TimeoutError, WebSocketException, ValueError):
+                pass  # try again
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     def break_off(self) -> None:
         """The network goes: no farewell. Peers stay."""

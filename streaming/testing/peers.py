@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCIceServer, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from av.packet import Packet
 
@@ -21,9 +21,11 @@ from streaming.listeners import TIME_BASE, AnyPacket
 from streaming.opus import SAMPLE_RATE_HZ, Encoder, EncoderOptions, Sound, says_nothing
 from streaming.packet_tap import AudioPacket, PacketTap
 from streaming.peers import answer, new_peer
+from streaming.retransmission import Retransmission
 from streaming.room import Room
 from streaming.sdp import OpusWishes
 from streaming.testing.chirps import CHIRP_PERIOD_S, onsets
+from streaming.udp_ports import UdpPorts
 
 
 class Mouth(MediaStreamTrack):
@@ -104,9 +106,10 @@ class Ear:
 class Guest:
     """A peer outside the room, and the room's own end of its connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, ice_servers: Sequence[RTCIceServer] = ()) -> None:
+        """`ice_servers` are for the room's end."""
         self.outside = new_peer()
-        self.inside = new_peer()
+        self.inside = new_peer(ice_servers)
         self._taps: list[PacketTap] = []
 
     def listen(self, on_packet: Callable[[AudioPacket], None]) -> None:
@@ -120,10 +123,15 @@ class Guest:
 
         self.outside.on("track", on_track)
 
-    async def negotiate(self, wishes: OpusWishes = OpusWishes()) -> None:
-        """The offer comes from outside, as it does with browsers."""
+    @property
+    def retransmissions(self) -> list[Retransmission]:
+        """What was asked for again by each tap of `listen`."""
+        return [tap.retransmission for tap in self._taps]
+
+    async def negotiate(self, wishes: OpusWishes = OpusWishes(), ports: UdpPorts | None = None) -> None:
+        """The offer comes from outside, as it does with browsers; `ports` are for the room's end."""
         await self.outside.setLocalDescription()
-        text = await answer(self.inside, self.outside.localDescription.sdp, wishes)
+        text = await answer(self.inside, self.outside.localDescription.sdp, wishes, ports)
         await self.outside.setRemoteDescription(RTCSessionDescription(text, "answer"))
         await connected(self.outside)
 

@@ -14,6 +14,7 @@ from clearcast.client import AsyncClearCast, ClearCast
 from clearcast.client import files as client_files
 from clearcast.client.files import AsyncFiles, Files
 from clearcast.client.jobs import AsyncJobs, Jobs
+from clearcast.client.rooms import AsyncRooms, Rooms
 from clearcast.client.types import JobEvent
 from clearcast.errors import Conflict, InputError, JobUnfinished, NotFound, ServiceUnavailable
 from clearcast.speech.meeting import Meeting
@@ -45,7 +46,8 @@ def test_the_client_has_the_names_that_people_look_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("blocking", "other"), [(ClearCast, AsyncClearCast), (Files, AsyncFiles), (Jobs, AsyncJobs)]
+    ("blocking", "other"),
+    [(ClearCast, AsyncClearCast), (Files, AsyncFiles), (Jobs, AsyncJobs), (Rooms, AsyncRooms)],
 )
 def test_both_clients_can_the_same(blocking: type, other: type) -> None:
     def methods(kind: type) -> dict[str, list[str]]:

@@ -34,6 +34,7 @@ def serving(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
         "CLEARCAST__DATA_DIR": str(folder / "data"),
         "CLEARCAST__CONFIG_DIR": str(folder / "config"),
         "CLEARCAST__HTTP__PORT": str(port),
+        "CLEARCAST__LIVE__ENABLED": "false",
         "CLEARCAST__HTTP__REQUIRE_KEY": "false",
     }
     command = [str(Path(sys.executable).with_name("clearcast")), "serve"]

@@ -15,11 +15,12 @@ async def test_events_have_their_second_and_who_did_what(tmp_path: Path) -> None
     log.note("ended")
     await log.close()
     joined, ended = read_events(tmp_path / "events.jsonl")
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(str(joined.pop("at")))) < timedelta(seconds=60)
     at_s = joined.pop("at_s")
     assert isinstance(at_s, float)
     assert 90 <= at_s < 120
     assert joined == {"event": "joined", "participant": "p_1", "name": "Anna ä", "is_muted": False}
-    assert set(ended) == {"at_s", "event"}
+    assert set(ended) == {"at_s", "at", "event"}
 
 
 async def test_a_line_torn_by_a_kill_is_left_out_and_the_next_process_goes_on(tmp_path: Path) -> None:
@@ -32,6 +33,22 @@ async def test_a_line_torn_by_a_kill_is_left_out_and_the_next_process_goes_on(tm
         os.truncate(path, path.stat().st_size - 5)
     assert [str(event["text"])[0] for event in read_events(path)] == ["0", "1"]
     assert list(read_events(tmp_path / "none")) == []
+
+
+async def test_a_chat_message_that_was_removed_is_read_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, datetime.now(UTC))
+    log.note("chat", "p_1", id="1-1", text="my password is swordfish")
+    log.note("chat", "p_2", id="1-2", text="می‌خواهم \u2028")
+    log.note("chat_removed", "p_1", id="1-1")
+    log.note("chat_removed", "p_1", id="0-9")  # said before the recording began
+    await log.close()
+    events = [(event["event"], event["id"], event.get("text")) for event in read_events(path)]
+    assert events == [
+        ("chat", "1-2", "می‌خواهم \u2028"),
+        ("chat_removed", "1-1", None),
+        ("chat_removed", "0-9", None),
+    ]
 
 
 _CHILD = """

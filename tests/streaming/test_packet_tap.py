@@ -39,6 +39,8 @@ async def test_this_aiortc_has_its_jitter_buffer_where_the_tap_stands() -> None:
     buffer = vars(receiver)["_RTCRtpReceiver__jitter_buffer"]
     assert type(buffer).__name__ == "JitterBuffer"
     assert buffer.add.__code__.co_varnames[:2] == ("self", "packet")
+    ask_again = type(receiver)._send_rtcp_nack
+    assert ask_again.__code__.co_varnames[:3] == ("self", "media_ssrc", "lost")
     await peer.close()
 
 

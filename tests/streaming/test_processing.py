@@ -100,6 +100,21 @@ async def test_every_frame_leaves_late_by_the_same_time_on_or_off() -> None:
     await stage.close()
 
 
+async def test_who_fell_behind_catches_up_in_one_go() -> None:
+    """Frames that waited go through together, over a jump in time too, and come out as one by one."""
+    frames = [*frames_of(tone(0.5)), *frames_of(tone(0.5), start=240_000)]
+    one_by_one, together = [ProcessingStage(Negating, Negating.delay_samples, 960) for _ in range(2)]
+    one_by_one.switch(True)
+    together.switch(True)
+    expected = [out for frame in frames for out in await one_by_one.push(frame)]
+    got = [out for at in range(0, len(frames), 10) for out in await together.push(*frames[at : at + 10])]
+    assert [frame.position for frame in got] == [frame.position for frame in expected]
+    for mine, theirs in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(mine.samples, theirs.samples)
+    await one_by_one.close()
+    await together.close()
+
+
 async def test_a_jump_in_time_pushes_out_what_was_before_it() -> None:
     stage = ProcessingStage(Negating, Negating.delay_samples, 960)
     stage.switch(True)

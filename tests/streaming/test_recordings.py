@@ -5,22 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import soundfile
 
-from clearcast.errors import NotFound, Overloaded, QuotaExceeded
-from clearcast.settings import LiveSettings, Settings
+from clearcast.errors import NotFound, Overloaded, QuotaExceeded, StorageFull
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.blob_files import FileBlobs
 from clearcast.storage.database import Database
 from clearcast.storage.intake import Intake
 from clearcast.storage.room_recordings import RecordingRecord, RoomRecordings
 from clearcast.storage.rooms import RoomPlan, RoomRecords
 from clearcast.storage.tables import User
+from streaming import recorder
 from streaming import recordings as keeper_module
+from streaming.frames import Frame
 from streaming.packet_tap import AudioPacket
 from streaming.recording_keeper import RecordedShow
 from streaming.recording_store import MeetingOrder
@@ -134,7 +138,9 @@ async def test_a_recording_becomes_files_of_the_owner(
     running.note("joined", "p_1", name="Anna ä")
     assert studio.records.get("anna", running.id).state == "running"
     await say(room, "p_1", 3.0)
-    running.note("chat", "p_1", text="Hello")
+    running.note("chat", "p_1", id="1", text="Hello")
+    running.note("chat", "p_1", id="2", text="not for the record")
+    running.note("chat_removed", "p_1", id="2")
     await running.stop()
     await running.stop()  # does nothing
     running.note("chat", "p_1", text="too late")
@@ -155,7 +161,8 @@ async def test_a_recording_becomes_files_of_the_owner(
         heard, _ = soundfile.read(studio.fetch(file.id, tmp_path / role), dtype="float32")
         assert len(onsets(heard)) >= 11
     sidecar = json.loads(studio.fetch(one_file(record, "events"), tmp_path / "events").read_text())
-    assert [event["event"] for event in sidecar["events"]] == ["joined", "chat"]
+    assert [event["event"] for event in sidecar["events"]] == ["joined", "chat", "chat_removed"]
+    assert sidecar["events"][1]["text"] == "Hello"
     assert sidecar["participants"] == [{"id": "p_1", "name": "Anna ä"}]
     assert {file["file_id"] for file in sidecar["files"]} == {
         one_file(record, "mix"),
@@ -314,7 +321,7 @@ async def test_a_room_that_is_erased_takes_its_recording_along(
     room.add_broadcaster("p_1", guest.inside)
     running = await studio.start(room)
     await say(room, "p_1", 1.0)
-    RoomRecords(studio.database).erase("anna", studio.room_id)
+    studio.records.erase_room(studio.intake, "anna", studio.room_id)
     await running.stop()
     studio.keeper.open()
     async with asyncio.timeout(WAIT_S):
@@ -328,7 +335,7 @@ async def test_a_room_erased_in_the_middle_of_storing_leaves_nothing(
     studio: Studio, room: Room, guest: Guest
 ) -> None:
     def order(order: MeetingOrder) -> str:
-        RoomRecords(studio.database).erase("anna", studio.room_id)
+        studio.records.erase_room(studio.intake, "anna", studio.room_id)
         return "job_1"
 
     studio.keeper = Recordings(studio.settings, studio.database, studio.blobs, order)
@@ -357,3 +364,69 @@ async def test_rubbish_in_the_folder_holds_nothing_up(studio: Studio, room: Room
     await running.stop()
     await studio.until(running.id, "stored")
     assert [path.name for path in root.iterdir()] == ["rec_0"]  # for the operator to look at
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 60 MB, where recordings lie until they are stored."""
+    path = tmp_path / "data" / "live"
+    path.mkdir(parents=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", path]
+    mount = subprocess.run(command, capture_output=True, check=False)
+    if mount.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mount.stderr.decode().strip()}")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+async def test_on_a_full_disk_the_show_goes_on_and_what_was_written_is_stored(
+    small_disk: Path, studio: Studio, room: Room, guest: Guest, tmp_path: Path
+) -> None:
+    studio.keeper.open()
+    room.add_broadcaster("p_1", guest.inside)
+    running = await studio.start(room, is_transcribed=True)
+    await say(room, "p_1", 5.0)
+    left = shutil.disk_usage(small_disk).free - 200_000
+    (small_disk / "junk").write_bytes(bytes(left))
+    frames = 0
+
+    def count(_frame: Frame) -> None:
+        nonlocal frames
+        frames += 1
+
+    room.add_raw_listener("p_1", count)
+    await say(room, "p_1", 30.0, at=250 * 960)
+    await asyncio.wait_for(studio.failed.wait(), WAIT_S)
+    assert studio.failures == ["storage_full"]
+    assert not room.recording
+    assert frames == 1500  # everybody hears on
+    with pytest.raises(StorageFull):
+        await studio.start(room)
+    async with asyncio.timeout(WAIT_S):
+        while len((record := studio.records.get("anna", running.id)).files) < 2:
+            await asyncio.sleep(0.05)
+    mix = studio.fetch(one_file(record, "mix"), tmp_path / "mix.opus")  # the disk is full as before
+    heard_s = len(soundfile.read(mix)[0]) / 48_000
+    print(f"{heard_s:.1f} s of 35 s had room")
+    assert 5.0 <= heard_s < 30.0
+    (small_disk / "junk").unlink()
+    record = await studio.until(running.id, "stored")
+    assert record.failure == "storage_full"
+    assert record.job_id == f"job of {running.id}"
+    sidecar = json.loads(studio.fetch(one_file(record, "events"), tmp_path / "events").read_text())
+    assert sidecar["failure"] == "storage_full"
+
+
+async def test_what_a_slow_disk_did_not_take_is_silence_and_is_said(
+    studio: Studio, room: Room, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder, "QUEUE_PACKETS", 1)  # any disk is too slow for that
+    studio.keeper.open()
+    room.add_broadcaster("p_1", guest.inside)
+    running = await studio.start(room)
+    await say(room, "p_1", 10.0)
+    await running.stop()
+    record = await studio.until(running.id, "stored")
+    assert record.failure == "packets_lost"
+    mix = studio.fetch(one_file(record, "mix"), tmp_path / "mix.opus")
+    assert len(soundfile.read(mix)[0]) / 48_000 > 5.0

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from clearcast.audio.media_files import MEDIA_SUFFIXES
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
-from clearcast.cli.inputs import MEDIA_SUFFIXES
 from clearcast.engines.classify._features import MEL_BANDS, mel_frames
 from clearcast.engines.classify._model_folder import read_model
 from clearcast.engines.classify.contract import KeywordEngine

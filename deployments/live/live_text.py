@@ -1,0 +1,138 @@
+"""`/v1/live`: live transcription over a WebSocket.
+
+What lives here: its route, whose sitting it is, and the parts that all sittings share. What does not: the
+protocol (`streaming/live_text/talk.py`), the models, which are those of the platform.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketState
+
+from clearcast.accounts.principal import LOCAL_PRINCIPAL, Principal
+from clearcast.accounts.scopes import covers
+from clearcast.audio.recording import Clip
+from clearcast.engines.engine import EngineContext
+from clearcast.engines.transcribe.contract import TranscriptionEngine
+from clearcast.engines.voice_activity.silero import SileroEngine, SileroOptions
+from clearcast.errors import Forbidden, MessageMalformed, Unauthenticated
+from clearcast.local import engine_from
+from clearcast.services import Services
+from clearcast.settings import Settings
+from clearcast.storage.voices import Voice, VoiceSample
+from deployments.ingress.state import IngressState
+from deployments.live.sockets import SocketWire, bearer_of
+from deployments.live.state import live_state_of
+from pipelines.enrol import run_enrolment
+from streaming.live_text.desk import RecognitionDesk
+from streaming.live_text.sitting import LiveParts, Person
+from streaming.live_text.speakers import KnownVoice
+from streaming.live_text.talk import LiveTalk
+from streaming.wire import WireClosed
+
+router = APIRouter()
+
+_SCOPE = "live:write"
+
+
+class SoundSocket:
+    """`SoundWire` over an accepted WebSocket."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._text = SocketWire(socket)
+
+    async def receive(self) -> str | bytes:
+        """The next message, text or sound. Raises WireClosed."""
+        if self._socket.client_state is not WebSocketState.CONNECTED:
+            raise WireClosed
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WireClosed
+        content = message.get("bytes")
+        if content is None:
+            content = message.get("text")
+        if not isinstance(content, str | bytes):
+            raise MessageMalformed("Messages are text or bytes.")
+        return content
+
+    async def send(self, text: str) -> None:
+        await self._text.send(text)
+
+    async def close(self, code: int) -> None:
+        await self._text.close(code)
+
+
+@router.websocket("/v1/live")
+async def live_socket(socket: WebSocket) -> None:
+    state = live_state_of(socket)
+    await socket.accept()
+    introduce = functools.partial(_introduce, state.ingress)
+    await LiveTalk(SoundSocket(socket), state.sittings, introduce, bearer_of(socket)).run()
+
+
+async def live_parts(services: Services, settings: Settings) -> LiveParts:
+    """What the sittings of one process share. Raises EngineUnknown, ModelMissing."""
+    listener = SileroEngine(SileroOptions(), EngineContext(settings.models_path))
+    await asyncio.to_thread(listener.load)
+    recogniser = engine_from(TranscriptionEngine, settings)
+
+    async def make_sample(clips: Sequence[Clip]) -> VoiceSample:
+        return (await run_enrolment(services, clips)).sample
+
+    return LiveParts(
+        desk=RecognitionDesk(services.transcriber, max(1, settings.serve.transcriber.max_replicas)),
+        embedder=services.embedder,
+        finder=services.speech_finder,
+        new_scorer=listener.new_scorer,
+        make_sample=make_sample,
+        recogniser=recogniser.provenance,
+        languages=None if recogniser.languages is None else tuple(sorted(recogniser.languages)),
+    )
+
+
+async def _introduce(state: IngressState, credential: str | None, with_voices: bool) -> Person:
+    """Raises Unauthenticated, Forbidden, RateLimited."""
+    principal = await _principal(state, credential)
+    if not covers(principal.scopes, (_SCOPE,)):
+        raise Forbidden("This key may not do that.", hint=f"It needs the scope {_SCOPE}.", scope=_SCOPE)
+    if principal.kind != "none":
+        limit = state.settings.accounts.requests_per_minute
+        await state.accounts.limits.hit("user", principal.user_id, limit)
+    known: tuple[KnownVoice, ...] = ()
+    if with_voices:
+        voices = await asyncio.to_thread(state.voices.list, principal.user_id)
+        made_by, _ = await state.services.embedder.describe()
+        known = tuple(voice for one in voices if (voice := _known(one, made_by.model)) is not None)
+
+    def save(name: str, sample: VoiceSample) -> None:
+        state.voices.put_sample(principal.user_id, name, sample)
+
+    return Person(principal.user_id, known, save)
+
+
+async def _principal(state: IngressState, credential: str | None) -> Principal:
+    if not state.settings.http.require_key:
+        return LOCAL_PRINCIPAL
+    if not credential:
+        raise Unauthenticated("A credential is needed.", hint="Send a key or an access token in hello.")
+    credentials = state.accounts.credentials
+    known = credentials.remembered(credential)
+    known = known or await asyncio.to_thread(credentials.look_up, credential)
+    if known is None or known.kind == "page":
+        raise Unauthenticated("The key or token is not known, or has ended.")
+    return known
+
+
+def _known(voice: Voice, model: str) -> KnownVoice | None:
+    """The mean direction of the samples of this model; None where there is none."""
+    samples = [sample.embedding for sample in voice.samples if sample.model == model]
+    if not samples:
+        return None
+    mean = np.mean(samples, axis=0)
+    return KnownVoice(voice.name, (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32))

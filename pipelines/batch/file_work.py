@@ -1,0 +1,257 @@
+"""The work on one file of a batch, from its source to its results and its record.
+
+What lives here: what a worker does with one file, and what is left of failing. What does not: who the
+workers are (`deployments/batch.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from clearcast.audio.sound import encode_sound
+from clearcast.engines.measure.contract import SoundScore
+from clearcast.errors import (
+    ClearCastError,
+    ModelError,
+    ServiceError,
+    SettingsInvalid,
+    StorageFull,
+)
+from clearcast.services import Services
+from clearcast.speech.extraction import Extracted
+from clearcast.speech.extraction_file import write_extracted
+from clearcast.speech.formats import FORMATS, write_result
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import Classified, write_keywords, write_table
+from clearcast.storage.places import open_place, split_address
+from pipelines.alone import Bench, Outcome
+from pipelines.batch.figures import figures_of, makers_of
+from pipelines.batch.plan import BatchOrder, Item, finished
+from pipelines.batch.record import Record, record_name
+from pipelines.batch.stages import SharedStages, StageElsewhere, WorkGone
+from pipelines.recipe import Document, KeptSound
+from pipelines.scored import SCORE
+from pipelines.stages import Decoded
+
+logger = logging.getLogger(__name__)
+
+# These say nothing about the file: every other file would fail in the same way.
+_HOPELESS = (ModelError, SettingsInvalid, StorageFull)
+MOST_STARTS = 3  # of a file in one run; then it is taken to be what kills the workers
+_KEEP = "keep"  # the stage in which results are written
+
+
+class BatchStopped(Exception):
+    """Going on makes no sense. `error`: why."""
+
+    def __init__(self, error: ClearCastError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class FileWork:
+    """Files of one batch, one at a time, in this process."""
+
+    def __init__(
+        self,
+        order: BatchOrder,
+        services: Services,
+        is_ours: Callable[[str], bool] = lambda _group: True,
+    ) -> None:
+        """`is_ours`: which groups of stages this worker has the models for."""
+        self._order = order
+        self._services = services
+        self._is_ours = is_ours
+        self._types = {
+            **order.recipe.stage_types,
+            "decode": Decoded,
+            SCORE: SoundScore,
+            _KEEP: Record,
+        }
+
+    async def do(self, item: Item) -> Record | None:
+        """Work on the file, alone or beside others who do the same: nothing is done twice. Gives its record
+        once it is finished, None when the next stage is for somebody else.
+
+        Failing is a record too. Raises BatchStopped for what no other file would escape: a missing model, a
+        full disk, a destination that takes nothing.
+        """
+        folder = self._folder(item)
+        (folder / "stages").mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Somebody who worked on it at the same time may have finished it and removed the folder before.
+        if (record := self._ended(item)) is not None:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            return record
+        try:
+            record = await self._tried(item, folder)
+        except StageElsewhere:
+            return None
+        except WorkGone:
+            return self._ended(item)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        return record
+
+    def _ended(self, item: Item) -> Record | None:
+        """The record of a file that this run has brought to its end."""
+        record = finished(self._order, item)
+        return record if record is not None and record.run_id == self._order.run_id else None
+
+    async def _tried(self, item: Item, folder: Path) -> Record:
+        stages = SharedStages(folder, self._types, self._is_ours)
+        try:
+            self._count_start(item, folder)
+            return await self._worked_on(item, folder, stages)
+        except _HOPELESS as error:
+            raise BatchStopped(error) from error
+        except (StageElsewhere, WorkGone, BatchStopped):
+            raise
+        except ClearCastError as error:
+            failed = self._failed(item, error.code, error.message, stages, retryable=error.retryable)
+        except Exception as error:
+            logger.exception("file of a batch failed")
+            message = f"Something unexpected went wrong: {type(error).__name__}."
+            failed = self._failed(item, ClearCastError.code, message, stages, retryable=True)
+        await asyncio.to_thread(self._put_record, item, failed, folder)
+        return failed
+
+    def _count_start(self, item: Item, folder: Path) -> None:
+        """A file that ends every worker that touches it must not end the batch."""
+        starts = folder / f"starts-{self._order.run_id}"
+        with starts.open("ab") as file:
+            file.write(b".")
+            if file.tell() > MOST_STARTS:
+                raise ServiceError("The worker died each time it worked on this file.")
+
+    async def _worked_on(self, item: Item, folder: Path, stages: SharedStages) -> Record:
+        options = self._order.options_of(item)
+        source = await asyncio.to_thread(self._fetched, item, folder)
+        sha256 = await asyncio.to_thread(_sha256_of, source)
+        bench = Bench(self._services, self._order.settings.audio, folder, self._order.voices)
+        outcome = await bench.run(self._order.recipe, source, options, stage=stages)
+
+        async def keep(_report: object) -> Record:
+            return await asyncio.to_thread(self._keep, item, folder, bench, outcome, sha256, stages)
+
+        return await stages(_KEEP, keep, lambda _fraction: None)
+
+    def _fetched(self, item: Item, folder: Path) -> Path:
+        """The file on this machine. Raises NotFound."""
+        address, name = split_address(item.source)
+        copy = folder / "original"
+        if copy.exists():
+            return copy
+        return open_place(address, self._order.settings.storage).fetch(name, copy)
+
+    def _keep(
+        self,
+        item: Item,
+        folder: Path,
+        bench: Bench,
+        outcome: Outcome,
+        sha256: str,
+        stages: SharedStages,
+    ) -> Record:
+        """Write the results and then, as the sign that they are whole, the record."""
+        started_s = time.perf_counter()
+        outputs: dict[str, int] = {}
+        for name, result in outcome.results.items():
+            files = (
+                [self._sound_file(result, bench, folder)]
+                if isinstance(result, KeptSound)
+                else self._document_files(item, name, result, folder)
+            )
+            for file in files:
+                target = f"{item.name}.{name}{file.suffix}"
+                outputs[target] = file.stat().st_size
+                self._put(target, file)
+        seconds = {**stages.seconds, _KEEP: time.perf_counter() - started_s}
+        record = Record(
+            source=item.source,
+            size_bytes=item.size_bytes,
+            version=item.version,
+            sha256=sha256,
+            order_key=self._order.key_of(item),
+            run_id=self._order.run_id,
+            outcome="done",
+            duration_s=outcome.duration_s,
+            stages_s=seconds,
+            engine="; ".join(map(str, makers_of(outcome.results))),
+            figures=figures_of(outcome.results),
+            outputs=outputs,
+        )
+        self._put_record(item, record, folder)
+        return record
+
+    def _sound_file(self, sound: KeptSound, bench: Bench, folder: Path) -> Path:
+        packed = folder / f"out-{sound.name}.{self._order.sound_format}"
+        encode_sound(bench.sound_path(sound.name), packed, self._order.sound_format, self._order.bits)
+        return packed
+
+    def _document_files(self, item: Item, name: str, result: Document, folder: Path) -> list[Path]:
+        if isinstance(result, Extracted):
+            texts = {".json": write_extracted(result)}
+        elif isinstance(result, Keywords):
+            table = write_table([Classified(item.name, result)], "csv")
+            texts = {".json": write_keywords(result), ".csv": table}
+        else:
+            recording = Path(item.name).name
+            texts = {
+                FORMATS[form].suffix: write_result(result, form, recording) for form in self._order.formats
+            }
+        files = []
+        for suffix, text in texts.items():
+            files.append(folder / f"out-{name}{suffix}")
+            files[-1].write_text(text, encoding="utf-8", newline="\n")
+        return files
+
+    def _put_record(self, item: Item, record: Record, folder: Path) -> None:
+        document = folder / "record.json"
+        document.write_bytes(record.document())
+        self._put(record_name(self._order.pipeline, item.name), document)
+
+    def _put(self, name: str, file: Path) -> None:
+        try:
+            self._order.place.put(name, file)
+        except ClearCastError as error:
+            raise BatchStopped(error) from error
+
+    def _failed(
+        self, item: Item, code: str, message: str, stages: SharedStages, *, retryable: bool
+    ) -> Record:
+        try:
+            order_key = self._order.key_of(item)
+        except ClearCastError:
+            order_key = ""
+        return Record(
+            source=item.source,
+            size_bytes=item.size_bytes,
+            version=item.version,
+            sha256=None,
+            order_key=order_key,
+            run_id=self._order.run_id,
+            outcome="failed",
+            error_code=code,
+            message=message,
+            retryable=retryable,
+            stages_s=stages.seconds,
+        )
+
+    def _folder(self, item: Item) -> Path:
+        """The work folder of these bytes and this order: a later run of the same finds it again."""
+        try:
+            order_key = self._order.key_of(item)
+        except ClearCastError:
+            order_key = ""
+        facts = (self._order.destination, item.source, item.size_bytes, item.version, item.name, order_key)
+        return self._order.work_path / hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

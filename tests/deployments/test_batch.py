@@ -1,0 +1,204 @@
+"""Batches on a real Ray: interrupted, killed, and run again."""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from clearcast.origin import ROOT
+from clearcast.settings import DeploymentSettings, Settings, load_settings
+from clearcast.testing.media import write_tone_wav
+from deployments.batch import Pool, plan_pools
+from pipelines.recipes import all_recipes
+
+FILES = 12
+PATIENCE_S = 240.0
+
+Batch = Callable[[], subprocess.Popen[str]]
+
+pytestmark = pytest.mark.timeout(900)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Tones of several lengths, and a file that is none."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for number in range(FILES):
+        write_tone_wav(folder / f"tone-{number}.wav", 1.0 + 0.2 * number)
+    (folder / "broken.wav").write_bytes(b"this is text")
+    return folder
+
+
+@pytest.fixture
+def batch(tmp_path: Path, sources: Path) -> Iterator[Batch]:
+    """Starts the command; whatever of it is there at the end is ended."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(destination: str = "results") -> subprocess.Popen[str]:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "CLEARCAST__DATA_DIR": str(tmp_path / "data"),
+            "OMP_NUM_THREADS": "1",
+        }
+        command = [sys.executable, "-m", "clearcast.cli", "batch", "boost", str(sources), "-o", destination]
+        process = subprocess.Popen(
+            [*command, "--workers", "2"],
+            cwd=tmp_path,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.flac")}
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    with (folder / "batch-boost.csv").open(encoding="utf-8", newline="") as file:
+        return {row["file"]: row for row in csv.DictReader(file)}
+
+
+def records(folder: Path) -> dict[str, int]:
+    """When each file's record was written."""
+    return {path.stem: path.stat().st_mtime_ns for path in (folder / ".batch" / "boost").glob("*.json")}
+
+
+def wait_for_records(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    end_s = time.monotonic() + PATIENCE_S
+    while len(records(folder)) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Its notes, once it has come to its end; one file is bad, hence the exit code."""
+    _, notes = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, notes
+    return notes
+
+
+def test_every_file_is_a_row_and_a_second_run_does_nothing(batch: Batch, tmp_path: Path) -> None:
+    notes = finish(batch())
+    folder = tmp_path / "results"
+    found = rows(folder)
+    assert len(found) == FILES + 1
+    assert {name for name, row in found.items() if row["outcome"] == "failed"} == {"broken"}
+    assert found["broken"]["error_code"] == "audio_unrecognised"
+    assert sorted(results(folder)) == sorted(f"tone-{n}.boosted.flac" for n in range(FILES))
+    assert "core_worker" not in notes, "Ray speaks only to those who debug it"
+    before = records(folder)
+    assert "13 files are done already" in finish(batch())
+    assert records(folder) == before
+    assert rows(folder) == found
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    process = batch()
+    wait_for_records(folder, 2, process)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("ray::" in " ".join(member.cmdline()) for member in family if member.is_running())
+    process.send_signal(signal.SIGINT)
+    _, notes = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130
+    assert "the same command goes on from here" in notes
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert alive == []
+    before = records(folder)
+    finish(batch())
+    after = records(folder)
+    assert {name: after[name] for name in before} == before, "nothing is done twice"
+    assert len(after) == FILES + 1
+
+
+def test_kills_at_any_moment_change_no_result(batch: Batch, tmp_path: Path) -> None:
+    """The program, a worker, and Ray's own node, each killed once in the middle of a batch."""
+    finish(batch("undisturbed"))
+    expected = results(tmp_path / "undisturbed")
+    # Its stages must not help the other runs.
+    shutil.rmtree(tmp_path / "data")
+    folder = tmp_path / "results"
+    chance = random.Random(7)
+    done: dict[str, int] = {}
+    for count, whom in [(1, "worker"), (4, "program"), (7, "raylet")]:
+        process = batch()
+        wait_for_records(folder, min(count, FILES), process)
+        time.sleep(chance.uniform(0.0, 0.5))
+        before = records(folder)
+        assert {name: before[name] for name in done} == done
+        family = psutil.Process(process.pid).children(recursive=True)
+        kill(process, family, whom)
+        if whom == "worker":
+            finish(process)  # Ray starts another
+        else:
+            process.communicate(timeout=PATIENCE_S)
+        psutil.wait_procs(family, timeout=90)
+        done = {name: records(folder)[name] for name in before}
+        assert done == before
+        if whom == "worker":
+            shutil.rmtree(folder)
+            done = {}
+    finish(batch())
+    assert results(folder) == expected
+    assert len(rows(folder)) == FILES + 1
+    assert not list(folder.rglob("*.part"))
+
+
+def kill(process: subprocess.Popen[str], family: list[psutil.Process], whom: str) -> None:
+    if whom == "program":
+        process.kill()
+        return
+    name = "ray::MapWorker" if whom == "worker" else "raylet/raylet"
+    chosen = [member for member in family if name in " ".join(member.cmdline()[:1])]
+    assert chosen, [member.cmdline()[:1] for member in family]
+    chosen[0].kill()
+
+
+def profile(**shares: float) -> Settings:
+    settings = load_settings("local")
+    models = {name: DeploymentSettings(num_gpus=share) for name, share in shares.items()}
+    return settings.model_copy(update={"serve": settings.serve.model_copy(update=models)})
+
+
+def test_on_cpus_one_pool_does_everything() -> None:
+    pools = plan_pools(all_recipes()["meeting"], profile(), workers=4, num_gpus=0)
+    assert pools == (Pool(None, 4),)
+
+
+def test_models_on_a_gpu_have_pools_of_their_own() -> None:
+    settings = profile(diarizer=0.25, embedder=0.1, transcriber=0.45)
+    pools = plan_pools(all_recipes()["meeting"], settings, workers=3, num_gpus=2)
+    assert pools == (
+        Pool(frozenset({"decode", "score"}), 3),
+        Pool(frozenset({"diarize"}), 2, 0.25),
+        Pool(frozenset({"identify"}), 2, 0.1),
+        Pool(None, 2, 0.45),
+    )
+
+
+def test_stages_without_a_gpu_stay_with_their_neighbours() -> None:
+    pools = plan_pools(all_recipes()["transcription"], profile(transcriber=0.5), workers=2, num_gpus=1)
+    assert pools == (Pool(frozenset({"decode", "score", "listen"}), 2), Pool(None, 2, 0.5))
