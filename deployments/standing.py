@@ -16,7 +16,7 @@ from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, Deplo
 from deployments.ingress.state import Standing
 
 _WELL = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
-# Answers do not need it: jobs are accepted without it, and an update stops the old one before the new one starts.
+# Answers do not need it: jobs are accepted without it, and an update stops the old one first.
 _RUNNER = "jobs"
 # The words of Serve for a replica that no node has had room for since RAY_SERVE_SLOW_STARTUP_WARNING_S.
 _NO_PLACE = "to be scheduled"
