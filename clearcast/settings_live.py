@@ -19,7 +19,7 @@ class LiveSettings(Section):
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(/[^?#]*)?$",
-        description="Where clients reach this node's gateway, http(s)://…; null: made of host and port.",
+        description="Where clients reach a node's gateway; {host}: its address. null: of host and port.",
     )
     tls_certificate: Path | None = Field(
         default=None, description="PEM file of the gateway's certificate; browsers speak over HTTPS only."
