@@ -31,6 +31,8 @@ from clearcast.services import Services
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.formats import FORMATS, write_result
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import Classified, write_keywords, write_table
 from clearcast.storage.places import open_place, split_address
 from pipelines.alone import Bench, Outcome
 from pipelines.batch.figures import figures_of, makers_of
@@ -218,6 +220,9 @@ class FileWork:
     def _document_files(self, item: Item, name: str, result: Document, folder: Path) -> list[Path]:
         if isinstance(result, Extracted):
             texts = {".json": write_extracted(result)}
+        elif isinstance(result, Keywords):
+            table = write_table([Classified(item.name, result)], "csv")
+            texts = {".json": write_keywords(result), ".csv": table}
         else:
             recording = Path(item.name).name
             texts = {
