@@ -16,6 +16,8 @@ from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, Deplo
 from deployments.ingress.state import Standing
 
 _WELL = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
+# Answers do not need it: jobs are accepted without it, and an update stops the old one first.
+_RUNNER = "jobs"
 # The words of Serve for a replica that no node has had room for since RAY_SERVE_SLOW_STARTUP_WARNING_S.
 _NO_PLACE = "to be scheduled"
 
@@ -31,11 +33,14 @@ def judge(app: ApplicationStatusOverview | None, app_name: str) -> Standing:
     missing = {
         name: one.status.value
         for name, one in app.deployments.items()
-        if one.status not in _WELL and not _running(one)
+        if name != _RUNNER and one.status not in _WELL and not _running(one)
     }
     if missing and app.status is ApplicationStatus.DEPLOY_FAILED:
         missing[app_name] = app.status.value
     waiting = {name: why for name, one in app.deployments.items() if (why := _waits(one))}
+    runner = app.deployments.get(_RUNNER)
+    if runner is not None and not _running(runner):
+        waiting.setdefault(_RUNNER, "not running; jobs are accepted and wait for it")
     return Standing(missing, waiting)
 
 

@@ -27,7 +27,7 @@ import yaml
 from clearcast.origin import ROOT
 from clearcast.settings import CONFIG_DIR, ServeSettings
 
-READY_S = 300.0
+READY_S = 540.0
 SHARE_CPUS = 0.1
 ON_DEMAND = ("booster", "denoiser", "separator", "extractor", "diarizer")
 
@@ -183,4 +183,4 @@ class RayletCluster:
 
 def _is_whole(look: dict[str, Any]) -> bool:
     deployments = look["deployments"].values()
-    return bool(deployments) and all(one["status"] == "HEALTHY" for one in deployments)
+    return look["status"] == "RUNNING" and all(one["status"] == "HEALTHY" for one in deployments)

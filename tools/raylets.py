@@ -90,9 +90,11 @@ class Raylets:
     def look(self) -> dict[str, Any]:
         from ray.serve.context import _get_global_client
 
-        details = _get_global_client().get_serve_details()["applications"].get(APP, {"deployments": {}})
+        nothing = {"status": "NOT_STARTED", "deployments": {}}
+        details = _get_global_client().get_serve_details()["applications"].get(APP, nothing)
         names = {node.node_id: name for name, node in self._nodes.items()}
         return {
+            "status": details["status"],
             "nodes": {name: _raylet_pid(node) for name, node in self._nodes.items()},
             "deployments": {
                 name: {

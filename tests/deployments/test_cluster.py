@@ -21,12 +21,12 @@ from tools.callers import Callers
 from tools.chaos import make_pieces
 from tools.raylet_cluster import RayletCluster, write_profile
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 
 GPU_NODES = {"gpu-1", "gpu-2"}
 # A request takes about one second and may wait five more for the loss of a node; the rest is for machines
 # that have much else to do. `make chaos CLUSTER=1` prints the longest.
-WAIT_S = 30.0
+WAIT_S = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def ask(client: httpx.Client, pipeline: str, files: list[Path], options: dict[st
     return str(answer.json()["id"])
 
 
-def finished(client: httpx.Client, job_id: str, most_s: float = 180) -> dict[str, Any]:
+def finished(client: httpx.Client, job_id: str, most_s: float = 300) -> dict[str, Any]:
     deadline_s = time.monotonic() + most_s
     while True:
         try:
@@ -100,57 +100,16 @@ def finished(client: httpx.Client, job_id: str, most_s: float = 180) -> dict[str
         time.sleep(0.2)
 
 
+def health(client: httpx.Client) -> dict[str, Any]:
+    answer: dict[str, Any] = client.get("/health/ready").json()
+    return answer
+
+
 def test_models_share_the_gpus_of_two_nodes_and_the_head_has_none(cluster: RayletCluster) -> None:
     look = cluster.look()
     for name in ("transcriber", "embedder"):
         assert set(running(look, name)) == GPU_NODES, "one replica on each node, so that either may go"
     assert len(running(look, "front")) == 2
-
-
-def test_a_node_lost_in_mid_job_costs_no_result_and_nobody_waits_long(
-    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
-) -> None:
-    with Callers(client, pieces[0]).calling() as callers:
-        callers.wait_for(2)
-        job_id = ask(client, "transcription", pieces[:4], {"language": "en"})
-        while not client.get(f"/v1/jobs/{job_id}").json()["results"]:
-            time.sleep(0.1)
-        cluster.kill_node("gpu-1")
-        callers.wait_for(6)
-        job = finished(client, job_id)
-    assert len(callers.failures) <= 1, "only what was in an ingress of that node at that moment"
-    assert max(callers.seconds) < WAIT_S
-    assert job["state"] == "succeeded", job
-    assert {one["task"] for one in job["results"] if not one["is_partial"]} == {0, 1, 2, 3}
-    cluster.order("add", "gpu-1", 2, 1)
-    cluster.wait_for(lambda look: set(running(look, "transcriber")) == GPU_NODES, "the new node to be used")
-
-
-def test_a_model_comes_when_asked_grows_under_load_and_goes_when_idle(
-    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
-) -> None:
-    quick = {"busy_s": 0.5, "idle_s": 1.0, "num_gpus": 0.1}
-    cluster.update(booster=quick)
-    assert running(cluster.look(), "booster") == []
-    jobs = [ask(client, "boost", pieces[:4], {"factor": 2}) for _ in range(20)]
-    cluster.wait_for(lambda look: len(running(look, "booster")) > 1, "more than one booster")
-    assert set(running(cluster.look(), "booster")) <= GPU_NODES
-    for job_id in jobs:
-        assert finished(client, job_id)["state"] == "succeeded"
-    cluster.wait_for(lambda look: running(look, "booster") == [], "the booster to go")
-
-
-def test_a_rolling_update_fails_no_request(
-    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
-) -> None:
-    before = {one["pid"] for one in cluster.look()["deployments"]["transcriber"]["replicas"]}
-    with Callers(client, pieces[0]).calling() as callers:
-        callers.wait_for(1)
-        cluster.update(transcriber={"timeout_s": 1800})
-        after = {one["pid"] for one in cluster.look()["deployments"]["transcriber"]["replicas"]}
-        callers.wait_for(2)
-    assert not before & after
-    assert callers.failures == []
 
 
 def test_a_gpu_that_cannot_be_had_is_told_of_and_the_old_version_goes_on(
@@ -167,6 +126,47 @@ def test_a_gpu_that_cannot_be_had_is_told_of_and_the_old_version_goes_on(
     cluster.wait_for(lambda _look: health(client)["waiting"] == {}, "all to be well again")
 
 
-def health(client: httpx.Client) -> dict[str, Any]:
-    answer: dict[str, Any] = client.get("/health/ready").json()
-    return answer
+def test_a_rolling_update_fails_no_request(
+    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
+) -> None:
+    before = {one["pid"] for one in cluster.look()["deployments"]["transcriber"]["replicas"]}
+    with Callers(client, pieces[0]).calling() as callers:
+        callers.wait_for(1)
+        cluster.update(transcriber={"timeout_s": 1800})
+        after = {one["pid"] for one in cluster.look()["deployments"]["transcriber"]["replicas"]}
+        callers.wait_for(2)
+    assert not before & after
+    assert callers.failures == []
+
+
+def test_a_model_comes_when_asked_grows_under_load_and_goes_when_idle(
+    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
+) -> None:
+    quick = {"busy_s": 0.5, "idle_s": 1.0, "num_gpus": 0.1}
+    cluster.update(booster=quick)
+    assert running(cluster.look(), "booster") == []
+    jobs = [ask(client, "boost", pieces[:4], {"mode": "2x"}) for _ in range(20)]
+    cluster.wait_for(lambda look: len(running(look, "booster")) > 1, "more than one booster")
+    assert set(running(cluster.look(), "booster")) <= GPU_NODES
+    for job_id in jobs:
+        assert finished(client, job_id)["state"] == "succeeded"
+    cluster.wait_for(lambda look: running(look, "booster") == [], "the booster to go")
+
+
+def test_a_node_lost_in_mid_job_costs_no_result_and_nobody_waits_long(
+    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
+) -> None:
+    with Callers(client, pieces[0]).calling() as callers:
+        callers.wait_for(2)
+        job_id = ask(client, "transcription", pieces[:4], {"language": "en"})
+        while not client.get(f"/v1/jobs/{job_id}").json()["results"]:
+            time.sleep(0.1)
+        cluster.kill_node("gpu-1")
+        callers.wait_for(6)
+        job = finished(client, job_id)
+    cluster.order("add", "gpu-1", 2, 1)
+    cluster.wait_for(lambda look: set(running(look, "transcriber")) == GPU_NODES, "the new node to be used")
+    assert job["state"] == "succeeded", job
+    assert {one["task"] for one in job["results"] if not one["is_partial"]} == {0, 1, 2, 3}
+    assert len(callers.failures) <= 1, f"only what was in that node's ingress just then: {callers.failures}"
+    assert max(callers.seconds) < WAIT_S

@@ -22,6 +22,7 @@ def standing(
     starting: int = 0,
     message: str = "",
     app: ApplicationStatus = ApplicationStatus.RUNNING,
+    name: str = "transcriber",
 ) -> Standing:
     one = DeploymentStatusOverview(
         status=deployment,
@@ -30,7 +31,7 @@ def standing(
         message=message,
     )
     overview = ApplicationStatusOverview(
-        status=app, message="", last_deployed_time_s=0.0, deployments={"transcriber": one}
+        status=app, message="", last_deployed_time_s=0.0, deployments={name: one}
     )
     return judge(overview, "clearcast")
 
@@ -73,3 +74,9 @@ def test_a_failed_update_beside_an_old_version_that_answers_is_told_of_only() ->
 def test_a_first_version_that_failed_is_missing() -> None:
     told = standing(DeploymentStatus.DEPLOY_FAILED, app=ApplicationStatus.DEPLOY_FAILED)
     assert told.missing == {"transcriber": "DEPLOY_FAILED", "clearcast": "DEPLOY_FAILED"}
+
+
+def test_ingresses_answer_while_the_runner_of_jobs_is_made_anew() -> None:
+    told = standing(DeploymentStatus.UPDATING, starting=1, name="jobs")
+    assert told.missing == {}
+    assert "jobs are accepted" in told.waiting["jobs"]
