@@ -1,4 +1,4 @@
-"""A page of Chromium that speaks and hears over peer connections of this process, and tells the delay between.
+"""A page of Chromium that speaks and hears over peer connections of this process; the delay between.
 
 What lives here: an empty page's two connections, and one recording of what goes out and what comes in. What
 does not: the browser (`browser`), the gateway's page (`deployments/live`), finding chirps (`chirps`).
@@ -15,8 +15,9 @@ from streaming.opus import SAMPLE_RATE_HZ, Sound
 from streaming.peers import answer
 from streaming.sdp import OpusWishes
 from streaming.testing.browser import recorded
-from streaming.testing.chirps import delays_ms, onsets
+from streaming.testing.chirps import chirps, delays_ms, onsets
 
+_PERIOD_S = 0.5
 # Nobody is asked for it: the browser only has to take the page for a local one, or there is no microphone.
 _ADDRESS = "http://localhost/lines"
 _PAGE = """<!doctype html><audio id="audio" autoplay muted></audio><script>
@@ -64,9 +65,9 @@ function besideEachOther() {
 class BrowserLines:
     """One page. Both of its ends stand in it, so that one clock tells when a chirp left and when it came.
 
-    The delay between them holds everything from the samples that the browser's microphone gives to those that
-    it hands to be played: its encoder, the network, the room, its jitter buffer and its decoder. What a sound
-    card adds on either side comes on top.
+    The delay between them holds everything from the samples that the browser's microphone gives to those
+    that it hands to be played: its encoder, the network, the room, its jitter buffer and its decoder. What
+    a sound card adds on either side comes on top.
     """
 
     def __init__(self, page: Page) -> None:
@@ -94,10 +95,14 @@ class BrowserLines:
         return await recorded(self.page, "besideEachOther()", duration_s)
 
 
+def said() -> Sound:
+    """For the microphone: chirps so far apart that the delay on a busy machine can still be told."""
+    return chirps(2 * _PERIOD_S, period_s=_PERIOD_S)
+
+
 def mouth_to_ear_ms(both: Sound) -> npt.NDArray[np.float64]:
-    """Of every chirp that was heard, in a recording by `BrowserLines.record`. Delays from
-    `CHIRP_PERIOD_S` on cannot be told."""
+    """Of every chirp that was heard, in a recording by `BrowserLines.record`."""
     said_s, heard_s = (
         [onset / SAMPLE_RATE_HZ for onset in onsets(np.ascontiguousarray(both[:, side]))] for side in (0, 1)
     )
-    return np.asarray(delays_ms(said_s, heard_s))
+    return np.asarray(delays_ms(said_s, heard_s, _PERIOD_S))
