@@ -26,7 +26,7 @@ from deployments.embedder import Embedder
 from deployments.extractor import Extractor
 from deployments.front import Front
 from deployments.jobs.runner import JobRunner
-from deployments.private_ray import environment
+from deployments.private_ray import environment, without_hub_token
 from deployments.separator import Separator
 from deployments.transcriber import Transcriber
 
@@ -72,11 +72,6 @@ def wire(settings: Settings) -> Application:
     }
     app: Application = _front(settings).bind(settings, models, _runner().bind(settings, models))
     return app
-
-
-def without_hub_token(settings: Settings) -> Settings:
-    """Replicas never download: the hub's token stays in the process that starts them."""
-    return settings.model_copy(update={"models": settings.models.model_copy(update={"hub_token": None})})
 
 
 def _runner() -> Any:

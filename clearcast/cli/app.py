@@ -29,6 +29,7 @@ COMMANDS = {
     "extract": "extract",
     "chain": "chain",
     "batch": "batch",
+    "plan": "plan",
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",

@@ -25,10 +25,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clearcast.errors import NotFound, ServiceUnavailable
 from clearcast.settings import Settings
-from deployments.app import without_hub_token
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
-from deployments.private_ray import environment
+from deployments.private_ray import environment, without_hub_token
 from streaming.messages import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -36,6 +35,7 @@ logger = logging.getLogger(__name__)
 START_S = 60.0
 STOP_S = 10.0
 NAMESPACE = "clearcast"
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - what is compared with
 
 
 class LiveGateway:
@@ -109,11 +109,24 @@ def start_gateways(settings: Settings) -> tuple[str, ...]:
     Raises ServiceUnavailable when one cannot start.
     """
     settings = without_hub_token(settings)
-    actors = [_gateway(settings, node["NodeID"]) for node in _nodes()]
+    actors = [
+        _gateway(settings_on(settings, node["NodeManagerAddress"]), node["NodeID"]) for node in _nodes()
+    ]
     try:
         return tuple(ray.get([actor.ready.remote() for actor in actors], timeout=START_S))
     except RayTaskError as error:
         raise ServiceUnavailable("The live gateway could not start.", hint="See its log.") from error
+
+
+def settings_on(settings: Settings, address: str) -> Settings:
+    """The settings as they are on the node of this address: clients are told to reach that one."""
+    live = settings.live
+    if live.public_url is None and live.host not in _EVERY_ADDRESS:
+        return settings
+    scheme = "http" if live.tls_certificate is None else "https"
+    host = f"[{address}]" if ":" in address else address
+    url = (live.public_url or f"{scheme}://{{host}}:{live.port}").replace("{host}", host)
+    return settings.model_copy(update={"live": live.model_copy(update={"public_url": url})})
 
 
 def stop_gateways() -> None:

@@ -87,6 +87,7 @@ const handlers = {
   joined(message) {
     room.me = message.you.id;
     room.plan = message.room;
+    sound.iceServers = message.ice_servers;
     room.people = new Map(message.participants.map(one => [one.id, one]));
     $("room-name").textContent = message.room.name;
     showRoom({is_locked: message.room.is_locked, is_recording: message.recording});

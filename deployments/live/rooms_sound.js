@@ -8,14 +8,14 @@ export class Sound {
   // errors of lines that are made anew by themselves.
   constructor(ask, audio, changed, failed) {
     Object.assign(this, {ask, audio, changed, failed});
-    Object.assign(this, {speaks: false, listens: false, stream: null, mouth: null, ear: null});
+    Object.assign(this, {speaks: false, listens: false, stream: null, mouth: null, ear: null, iceServers: []});
   }
 
   // Speak; `cleans`: the browser may take out echo and level the voice. Again makes the line anew.
   async speak(cleans, isStereo) {
     this.stream ??= await openMicrophone(cleans, isStereo);
     this.mouth?.close();
-    const peer = this.mouth = new RTCPeerConnection();
+    const peer = this.mouth = new RTCPeerConnection({iceServers: this.iceServers});
     this.#watch(peer, () => this.mouth === peer, () => this.speak());
     peer.addTrack(this.stream.getAudioTracks()[0], this.stream);
     this.speaks = true;
@@ -24,7 +24,7 @@ export class Sound {
 
   async listen() {
     this.ear?.close();
-    const peer = this.ear = new RTCPeerConnection();
+    const peer = this.ear = new RTCPeerConnection({iceServers: this.iceServers});
     this.#watch(peer, () => this.ear === peer, () => this.listen());
     peer.addTransceiver("audio", {direction: "recvonly"});
     peer.ontrack = event => { this.audio.srcObject = new MediaStream([event.track]); };

@@ -12,6 +12,7 @@ from deployments.live.doors import Doors
 from streaming.bus import Bus
 from streaming.hall import Hall
 from streaming.live_text.sittings import Sittings
+from streaming.messages import IceServer
 from streaming.presence import Presence
 
 
@@ -22,6 +23,7 @@ class LiveState:
     hall: Hall
     bus: Bus
     presence: Presence
+    ice_servers: tuple[IceServer, ...]
     sittings: Sittings
 
 

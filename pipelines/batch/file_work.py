@@ -30,7 +30,7 @@ from clearcast.speech.formats import FORMATS, write_result
 from clearcast.storage.places import open_place, split_address
 from pipelines.alone import Bench, Outcome
 from pipelines.batch.figures import figures_of, makers_of
-from pipelines.batch.plan import BatchOrder, Item, finished
+from pipelines.batch.plan import BatchOrder, Item
 from pipelines.batch.record import Record, record_name
 from pipelines.batch.stages import SharedStages, StageElsewhere, WorkGone
 from pipelines.recipe import Document, KeptSound
@@ -91,14 +91,16 @@ class FileWork:
         except StageElsewhere:
             return None
         except WorkGone:
-            return self._ended(item)
+            return self._ended(item) or await self.do(item)
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return record
 
     def _ended(self, item: Item) -> Record | None:
         """The record of a file that this run has brought to its end."""
-        record = finished(self._order, item)
-        return record if record is not None and record.run_id == self._order.run_id else None
+        record = Record.parse(self._order.place.read(record_name(self._order.pipeline, item.name)))
+        if record is None or (record.run_id, record.source) != (self._order.run_id, item.source):
+            return None
+        return record
 
     async def _tried(self, item: Item, folder: Path) -> Record:
         stages = SharedStages(folder, self._types, self._is_ours)
