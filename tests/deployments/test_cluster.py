@@ -116,7 +116,7 @@ def test_a_gpu_that_cannot_be_had_is_told_of_and_the_old_version_goes_on(
     cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
 ) -> None:
     cluster.order("apply", write_profile(cluster.folder, cluster.port, transcriber={"num_gpus": 2}))
-    cluster.wait_for(lambda _look: bool(health(client)["waiting"]), "word of it")
+    cluster.wait_for(lambda _look: "transcriber" in health(client)["waiting"], "word of it")
     assert health(client)["status"] == "ready"
     assert health(client)["waiting"]["transcriber"] == "found no node with 2 GPU and 0.1 CPU free"
     with Callers(client, pieces[0]).calling() as callers:
