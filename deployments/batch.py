@@ -45,6 +45,7 @@ _MODELS = {
     "boost": ("booster",),
     "separate": ("separator",),
     "extract": ("extractor", "embedder"),
+    "classify": ("classifier",),
 }
 _CPU_GROUPS = ("decode", "score")  # before everything else
 _MOST_BLOCKS = 4000  # more cost more to keep track of than an idle worker at the end
@@ -175,28 +176,34 @@ def run_batch(
     StorageFull, what the destination refuses with.
     """
     with _ray(order, workers) as pools:
-        import ray.data
+        yield from over_pools(order, items, pools)
 
-        _quieten(ray.data)
-        rows = [{"item": pickle.dumps(item), "end": b""} for item in (*items, *_again(items, workers))]
-        dataset: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
-        most = _MOST_BEGUN * sum(pool.workers for pool in pools)
-        folder = order.work_path / f"begun-{order.run_id}"
-        begun = BegunFiles(folder, most) if len(pools) > 1 else None
-        for pool in pools:
-            dataset = dataset.map(
-                BatchWorker,
-                fn_constructor_args=(replace(order), pool, begun),
-                compute=ray.data.ActorPoolStrategy(
-                    size=pool.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT
-                ),
-                num_cpus=1,
-                num_gpus=pool.num_gpus or None,
-            )
-        try:
-            yield from _records(dataset)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+
+def over_pools(
+    order: BatchOrder, items: Sequence[Item], pools: Sequence[Pool]
+) -> Generator[tuple[Item, Record], None, None]:
+    """As `run_batch`, on a Ray that is running, where there is room for the pools."""
+    import ray.data
+
+    _quieten(ray.data)
+    again = _again(items, pools[-1].workers)
+    rows = [{"item": pickle.dumps(item), "end": b""} for item in (*items, *again)]
+    dataset: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
+    folder = order.work_path / f"begun-{order.run_id}"
+    most = _MOST_BEGUN * sum(pool.workers for pool in pools)
+    begun = BegunFiles(folder, most) if len(pools) > 1 else None
+    for pool in pools:
+        dataset = dataset.map(
+            BatchWorker,
+            fn_constructor_args=(replace(order), pool, begun),
+            compute=ray.data.ActorPoolStrategy(size=pool.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT),
+            num_cpus=1,
+            num_gpus=pool.num_gpus or None,
+        )
+    try:
+        yield from _records(dataset)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _records(dataset: Any) -> Iterator[tuple[Item, Record]]:
