@@ -70,6 +70,7 @@ class EngineSettings(Section):
     separate: EngineChoice = EngineChoice(engine="centre")
     extract: EngineChoice = EngineChoice(engine="gating")
     measure: EngineChoice = EngineChoice(engine="meter")
+    classify: EngineChoice = EngineChoice(engine="residual_cnn")
 
 
 class DeploymentSettings(Section):
@@ -114,6 +115,7 @@ class ServeSettings(Section):
     denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     extractor: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    classifier: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
 
 
 class HttpSettings(Section):

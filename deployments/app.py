@@ -20,6 +20,7 @@ from ray.serve.schema import LoggingConfig
 from clearcast.origin import assert_own_packages
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.booster import Booster
+from deployments.classifier import Classifier
 from deployments.denoiser import Denoiser
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder
@@ -38,6 +39,7 @@ MODELS: dict[str, type[Any]] = {
     "denoiser": Denoiser,
     "separator": Separator,
     "extractor": Extractor,
+    "classifier": Classifier,
 }
 """One deployment for each model, under the name of its settings in `serve`."""
 

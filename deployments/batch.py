@@ -45,6 +45,7 @@ _MODELS = {
     "boost": ("booster",),
     "separate": ("separator",),
     "extract": ("extractor", "embedder"),
+    "classify": ("classifier",),
 }
 _CPU_GROUPS = ("decode", "score")  # before everything else
 _MOST_BLOCKS = 4000  # more cost more to keep track of than an idle worker at the end

@@ -19,6 +19,7 @@ from ray.serve.handle import DeploymentHandle
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.boost.contract import BoostOptions, BoostReport
+from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
@@ -33,6 +34,7 @@ from clearcast.local import engine_from
 from clearcast.local_sound import LocalMeter
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
@@ -142,6 +144,7 @@ def served(settings: Settings, handles: Mapping[str, DeploymentHandle[Any]]) -> 
         denoiser=ServedDenoiser(caller("denoiser")),
         separator=ServedSeparator(caller("separator")),
         extractor=ServedExtractor(caller("extractor")),
+        classifier=ServedClassifier(caller("classifier")),
         meter=LocalMeter(engine_from(MeasureEngine, settings)),
         identifier=engine_from(IdentificationEngine, settings),
     )
@@ -227,3 +230,13 @@ class ServedExtractor:
         self, source: Path, target: Path, order: ExtractOrder, progress: Progress = ignore_progress
     ) -> Extraction:
         return cast(Extraction, await self.caller.stream("extract", (source, target, order), progress))
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClassifier:
+    caller: Caller
+
+    async def classify(
+        self, clip: Clip, options: ClassifyOptions, progress: Progress = ignore_progress
+    ) -> Keywords:
+        return cast(Keywords, await self.caller.stream("classify", (clip, options), progress))

@@ -28,6 +28,8 @@ COMMANDS = {
     "separate": "separate",
     "extract": "extract",
     "chain": "chain",
+    "classify": "classify",
+    "train-keywords": "train_keywords",
     "batch": "batch",
     "plan": "plan",
     "voices": "voices",
@@ -54,7 +56,7 @@ class _Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"clearcast.cli.{COMMANDS[cmd_name]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 
