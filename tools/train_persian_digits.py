@@ -151,7 +151,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("audio", type=Path)
     arguments.add_argument("target", type=Path)
-    arguments.add_argument("--epochs", type=int, default=40)
+    arguments.add_argument("--epochs", type=int, default=34)
     given = arguments.parse_args()
     check_target(given.target)
     corpus = corpus_of(given.audio)

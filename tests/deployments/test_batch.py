@@ -28,7 +28,7 @@ from pipelines.batch.sources import find_items
 from pipelines.recipes import all_recipes
 
 FILES = 12
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 
 Batch = Callable[[], subprocess.Popen[str]]
 

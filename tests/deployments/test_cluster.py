@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return make_pieces(tmp_path_factory.mktemp("pieces"))
 
 
+@pytest.fixture(scope="module")
+def long_piece(pieces: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of them so many times over that boosting it takes some seconds."""
+    path = tmp_path_factory.mktemp("long") / "long.wav"
+    with wave.open(str(pieces[0])) as piece, wave.open(str(path), "wb") as long:
+        long.setparams(piece.getparams())
+        long.writeframes(piece.readframes(piece.getnframes()) * 40)
+    return path
+
+
 def running(look: dict[str, Any], name: str) -> list[str]:
     """The nodes that the replicas of a deployment run on."""
     found = look["deployments"][name]["replicas"]
@@ -116,7 +127,7 @@ def test_a_gpu_that_cannot_be_had_is_told_of_and_the_old_version_goes_on(
     cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
 ) -> None:
     cluster.order("apply", write_profile(cluster.folder, cluster.port, transcriber={"num_gpus": 2}))
-    cluster.wait_for(lambda _look: bool(health(client)["waiting"]), "word of it")
+    cluster.wait_for(lambda _look: "transcriber" in health(client)["waiting"], "word of it")
     assert health(client)["status"] == "ready"
     assert health(client)["waiting"]["transcriber"] == "found no node with 2 GPU and 0.1 CPU free"
     with Callers(client, pieces[0]).calling() as callers:
@@ -140,12 +151,12 @@ def test_a_rolling_update_fails_no_request(
 
 
 def test_a_model_comes_when_asked_grows_under_load_and_goes_when_idle(
-    cluster: RayletCluster, client: httpx.Client, pieces: list[Path]
+    cluster: RayletCluster, client: httpx.Client, long_piece: Path
 ) -> None:
     quick = {"busy_s": 0.5, "idle_s": 1.0, "num_gpus": 0.1}
     cluster.update(booster=quick)
     assert running(cluster.look(), "booster") == []
-    jobs = [ask(client, "boost", pieces[:4], {"mode": "2x"}) for _ in range(20)]
+    jobs = [ask(client, "boost", [long_piece], {"mode": "2x"}) for _ in range(6)]
     cluster.wait_for(lambda look: len(running(look, "booster")) > 1, "more than one booster")
     assert set(running(cluster.look(), "booster")) <= GPU_NODES
     for job_id in jobs:
