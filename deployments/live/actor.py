@@ -19,13 +19,16 @@ from typing import Any
 
 import ray
 import uvicorn
+from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clearcast.errors import NotFound, ServiceUnavailable
+from clearcast.services import Services
 from clearcast.settings import Settings
-from deployments.app import without_hub_token
+from deployments.app import MODELS, without_hub_token
+from deployments.handles import served
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
 from deployments.private_ray import environment
@@ -42,10 +45,12 @@ class LiveGateway:
     """The actor's class. Its server runs from the actor's making on, also when Ray makes it anew after a
     crash, in a thread with an event loop of its own."""
 
-    def __init__(self, settings: Settings, node_id: str) -> None:
+    def __init__(self, settings: Settings, node_id: str, app_name: str | None) -> None:
+        """See `start_gateways`."""
         write_logs(sys.stderr, settings.log_level)
         self._url = settings.live.url
-        self._server = gateway_server(settings, node_id)
+        services = None if app_name is None else _services_of(app_name, settings)
+        self._server = gateway_server(settings, node_id, services)
         # Ray has put uvloop's policy in place, which starts no child processes for asyncio's own loops.
         asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
         self._thread = threading.Thread(target=self._serve, name="live-gateway", daemon=True)
@@ -80,11 +85,18 @@ class LiveGateway:
         return os.getpid()
 
 
-def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
-    """The server of one node, not started yet."""
+def _services_of(app_name: str, settings: Settings) -> Services:
+    """The platform's models over Serve, so that none is loaded here: a recogniser that holds Python's lock
+    while it decodes would stop every voice of this node."""
+    handles = {name: serve.get_deployment_handle(name, app_name) for name in MODELS}
+    return served(settings, handles)
+
+
+def gateway_server(settings: Settings, node_id: str, services: Services | None = None) -> uvicorn.Server:
+    """The server of one node, not started yet. Without `services` its models run in this process."""
     live = settings.live
     config = uvicorn.Config(
-        create_gateway(settings, node_id),
+        create_gateway(settings, node_id, services),
         host=live.host,
         port=live.port,
         ssl_certfile=None if live.tls_certificate is None else str(live.tls_certificate),
@@ -103,13 +115,14 @@ def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def start_gateways(settings: Settings) -> tuple[str, ...]:
+def start_gateways(settings: Settings, app_name: str | None = None) -> tuple[str, ...]:
     """One gateway on every living node that has none; gives the addresses of all. Blocks.
 
-    Raises ServiceUnavailable when one cannot start.
+    Their models are those of the Serve application `app_name`, which runs already; without one each loads
+    its own. Raises ServiceUnavailable when one cannot start.
     """
     settings = without_hub_token(settings)
-    actors = [_gateway(settings, node["NodeID"]) for node in _nodes()]
+    actors = [_gateway(settings, node["NodeID"], app_name) for node in _nodes()]
     try:
         return tuple(ray.get([actor.ready.remote() for actor in actors], timeout=START_S))
     except RayTaskError as error:
@@ -144,7 +157,7 @@ def _nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def _gateway(settings: Settings, node_id: str) -> ActorHandle[LiveGateway]:
+def _gateway(settings: Settings, node_id: str, app_name: str | None) -> ActorHandle[LiveGateway]:
     kind: Any = ray.remote(LiveGateway)  # a decorated class, for type checkers
     actor: ActorHandle[LiveGateway] = kind.options(
         name=_name(node_id),
@@ -156,7 +169,7 @@ def _gateway(settings: Settings, node_id: str) -> ActorHandle[LiveGateway]:
         max_concurrency=4,  # `ready`, `stop` and `pid`; clients do not come through Ray
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         runtime_env={"env_vars": environment(1)},
-    ).remote(settings, node_id)
+    ).remote(settings, node_id, app_name)
     return actor
 
 
