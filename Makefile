@@ -4,7 +4,7 @@
 #   make serve   the platform on this machine            (PROFILE=local)
 #   make check   format, lint, types, import contracts
 #   make bench   measure; ONLY=pattern for a part
-#   make chaos   kill parts of the running platform, count what that cost; KILLS=50 SEED=
+#   make chaos   kill parts of the running platform, count what that cost; KILLS=50 SEED= CLUSTER=
 SHELL := /bin/bash
 PYTHON ?= python3.11
 PROFILE ?= local
@@ -37,7 +37,7 @@ bench: .venv/ready
 
 KILLS ?= 50
 chaos: .venv/ready
-	@$(BIN)/python -m tools.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tools.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(if $(CLUSTER),--cluster)
 
 # Refresh the pinned list after a change of dependencies in pyproject.toml.
 lock: .venv/ready

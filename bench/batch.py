@@ -126,8 +126,8 @@ def make_clips(audio: Path, folder: Path) -> None:
 
 def enrol(audio: Path, voices: Path) -> None:
     items = json.loads((audio / "manifest.json").read_text(encoding="utf-8"))["items"]
-    enrolled = [audio / item["file"] for item in items if item["task"] == "identification_enrol"]
-    for file in enrolled[:8]:
+    enrolled = [audio / item["file"] for item in items if item["task"] == "enrolment"]
+    for file in enrolled[:3]:
         command = [sys.executable, "-m", "clearcast.cli", "-q", "voices", "add", file.stem, str(file)]
         subprocess.run([*command, "--voices", str(voices)], check=True, cwd=ROOT)
 

@@ -1,13 +1,15 @@
 """Live rooms: how soon a voice is heard, how many can listen; beside aiortc's MediaRelay in the same run.
 
 Chirps leave a mouth in real time and are found again in what an ear without any buffer got: the sound
-card's and the browser's share comes on top. Listeners sit in a process of their own; what is counted is all
-that the process with the room spends, the broadcaster's own encoding included.
+card's and the browser's share comes on top (`bench/browsers.py` measures the latter). Listeners sit in a
+process of their own; what is counted is all that the process with the room spends, the broadcaster's own
+encoding included.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ from bench.row import Row
 from clearcast.engines.denoise.contract import DenoiseOptions
 from clearcast.testing.checkpoints.deepfilternet import write_deepfilternet2
 from streaming.listeners import EncodedFrame
+from streaming.opus import EncoderOptions
 from streaming.packet_tap import AudioPacket
 from streaming.peers import answer, new_peer
 from streaming.processing import Denoising
@@ -39,7 +42,7 @@ _ROOMS = 8
 _OUR_LISTENERS, _RELAY_LISTENERS = 100, 8  # a relay's would fill a core from 20 on
 
 
-class _Hall(Protocol):
+class Hall(Protocol):
     """Where one speaks and many listen."""
 
     def speak_over(self, peer: RTCPeerConnection) -> None: ...
@@ -49,9 +52,13 @@ class _Hall(Protocol):
     async def close(self) -> None: ...
 
 
-class _OurRoom:
-    def __init__(self, denoising: Denoising | None = None) -> None:
-        self._room = Room(denoising=denoising)
+class OurRoom:
+    """The media path of a live room."""
+
+    def __init__(
+        self, denoising: Denoising | None = None, encoding: EncoderOptions = EncoderOptions()
+    ) -> None:
+        self._room = Room(encoding, denoising)
 
     def speak_over(self, peer: RTCPeerConnection) -> None:
         voice = self._room.add_broadcaster("speaker", peer)
@@ -65,7 +72,7 @@ class _OurRoom:
         await self._room.close()
 
 
-class _Relay:
+class Relay:
     """aiortc as its examples use it: a MediaRelay, with the jitter buffer as it comes."""
 
     def __init__(self) -> None:
@@ -88,25 +95,26 @@ class _Relay:
 
 def rows() -> Iterator[Row]:
     case, metric = "one voice", "mouth_to_ear_p95_ms"
-    relay_ms = asyncio.run(_p95_ms(_Relay()))
-    ours_ms = asyncio.run(_p95_ms(_OurRoom()))
+    relay_ms = asyncio.run(_p95_ms(Relay()))
+    ours_ms = asyncio.run(_p95_ms(OurRoom()))
     yield Row("rooms", case, metric, ours_ms, "ms", relay_ms, ours_ms / relay_ms)
     with tempfile.TemporaryDirectory() as folder:
         # Random weights: they cost what trained ones do.
         model = str(write_deepfilternet2(Path(folder)))
         for name, workers in (
-            ("RNNoise", _workers("rnnoise", {})),
-            ("DeepFilterNet2", _workers("deepfilternet2", {"model": model})),
+            ("RNNoise", denoise_workers("rnnoise", {})),
+            ("DeepFilterNet2", denoise_workers("deepfilternet2", {"model": model})),
         ):
             delay_ms, rooms = asyncio.run(_denoised(workers))
             yield Row("rooms", f"one voice, {name}", metric, delay_ms, "ms", relay_ms, delay_ms / relay_ms)
             yield Row("rooms", name, "rooms_per_core", rooms, "")
-    theirs = asyncio.run(_listeners_per_core(_Relay(), _RELAY_LISTENERS))
-    ours = asyncio.run(_listeners_per_core(_OurRoom(), _OUR_LISTENERS))
+    theirs = asyncio.run(_listeners_per_core(Relay(), _RELAY_LISTENERS))
+    ours = asyncio.run(_listeners_per_core(OurRoom(), _OUR_LISTENERS))
     yield Row("rooms", case, "listeners_per_core", ours, "", theirs, ours / theirs)
 
 
-def _workers(engine: str, options: dict[str, str]) -> DenoiseWorkers:
+def denoise_workers(engine: str, options: dict[str, str]) -> DenoiseWorkers:
+    """Workers that leave chirps to be found."""
     # Engines take chirps for noise; 6 dB of it leaves half of each.
     return DenoiseWorkers(
         engine, options, Path("nowhere"), options=DenoiseOptions(attenuation_limit_db=6.0)
@@ -116,10 +124,10 @@ def _workers(engine: str, options: dict[str, str]) -> DenoiseWorkers:
 async def _denoised(workers: DenoiseWorkers) -> tuple[float, float]:
     """(mouth to ear, p95, ms; rooms per core)."""
     async with workers:
-        return await _p95_ms(_OurRoom(workers)), await _denoised_rooms_per_core(workers)
+        return await _p95_ms(OurRoom(workers)), await _denoised_rooms_per_core(workers)
 
 
-async def _p95_ms(hall: _Hall) -> float:
+async def _p95_ms(hall: Hall) -> float:
     mouth, ear, listener = Mouth(chirps(1.0)), Ear(), Guest()
     async with AsyncExitStack() as ending:
         ending.push_async_callback(hall.close)
@@ -133,7 +141,7 @@ async def _p95_ms(hall: _Hall) -> float:
     return float(np.percentile(delays_ms(mouth.chirp_times_s(), ear.chirp_times_s()), 95))
 
 
-async def _speak(hall: _Hall, mouth: Mouth, ending: AsyncExitStack) -> None:
+async def _speak(hall: Hall, mouth: Mouth, ending: AsyncExitStack) -> None:
     speaker = Guest()
     speaker.outside.addTrack(mouth)
     hall.speak_over(speaker.inside)
@@ -143,38 +151,40 @@ async def _speak(hall: _Hall, mouth: Mouth, ending: AsyncExitStack) -> None:
 
 async def _denoised_rooms_per_core(denoising: Denoising) -> float:
     """From packets to the packets of one encode, the worker's time included; connections are counted with
-    the listeners."""
+    the listeners. A frame goes in when the one before has come out of every room, so that nothing is
+    dropped and other work on the machine does not count."""
     mouth = Mouth(chirps(1.0))
     mouth.started_s = -1e9  # as fast as it can
     payloads = [bytes(await mouth.recv()) for _ in range(50)]
     rooms = [Room(denoising=denoising) for _ in range(_ROOMS)]
     voices = [room.add_broadcaster("speaker", new_peer()) for room in rooms]
-    made = 0
+    made, came = [0] * _ROOMS, asyncio.Event()
 
-    def count(_: EncodedFrame) -> None:
-        nonlocal made
-        made += 1
+    def count(at: int, _: EncodedFrame) -> None:
+        made[at] += 1
+        came.set()
 
-    for room in rooms:
-        room.programme.add_tap(count)
+    for at, room in enumerate(rooms):
+        room.programme.add_tap(functools.partial(count, at))
         room.switch_denoise("speaker", True)
-    used_s, before, started_s = time.process_time(), cpu_seconds(), time.monotonic()
-    frames = round(_COUNTED_S * 50)
+    frames, late = round(_COUNTED_S * 50), -(-denoising.delay_samples // 960)
+    used_s, before = time.process_time(), cpu_seconds()
     for number in range(frames):
         for voice in voices:
-            now_s = time.monotonic()
-            voice.push(AudioPacket(number, 960 * number, payloads[number % 50], 0, number == 0, now_s))
-        await asyncio.sleep(max(0.0, started_s + (number + 1) * 0.02 - time.monotonic()))
-    used_s, wall_s = time.process_time() - used_s, time.monotonic() - started_s
-    used_s += cpu_between(before, cpu_seconds())
-    if made < 0.98 * frames * _ROOMS:
-        print(f"of {frames * _ROOMS} frames, {made} came out in {wall_s:.1f} s")
+            arrived_s = number * 0.02
+            voice.push(AudioPacket(number, 960 * number, payloads[number % 50], 0, number == 0, arrived_s))
+        while min(made) < number + 1 - late:
+            came.clear()
+            await came.wait()
+    used_s = time.process_time() - used_s + cpu_between(before, cpu_seconds())
+    if any(voice.stage is None or not voice.stage.heard for voice in voices):
+        print("not every voice was denoised all the time")
     for room in rooms:
         await room.close()
-    return _ROOMS * wall_s / used_s
+    return _ROOMS * frames * 0.02 / used_s
 
 
-async def _listeners_per_core(hall: _Hall, count: int) -> float:
+async def _listeners_per_core(hall: Hall, count: int) -> float:
     async with AsyncExitStack() as ending:
         ending.push_async_callback(hall.close)
         await _speak(hall, Mouth(chirps(1.0)), ending)
@@ -193,4 +203,4 @@ async def _listeners_per_core(hall: _Hall, count: int) -> float:
         got = np.subtract(await listeners.counts(), before)
     if got.min() < 0.9 * 50 * _COUNTED_S:
         print(f"of {count} listeners, one got only {got.min()} packets in {wall_s:.1f} s")
-    return count * wall_s / used_s
+    return float(got.sum()) / 50 / used_s  # what did not come did not cost

@@ -22,6 +22,7 @@ ClearCastError
 │   ├── SeveralSpeakers       two people where one voice is to be learned
 │   ├── SpeakerAbsent         the person who is looked for does not speak in the recording
 │   ├── SeparationNeedsStereo  the sound has not the channels that it could be taken apart by
+│   ├── TrainingSetUnusable   the recordings to learn keywords from are too few, or no folders of words
 │   ├── RequestMalformed      a request whose body or headers do not follow their format
 │   ├── MethodNotAllowed      the address exists, but not for this HTTP method
 │   ├── UploadStalled         the upload stopped half-way
@@ -198,6 +199,11 @@ class SeveralSpeakers(InputError):
 class SeparationNeedsStereo(InputError):
     code = "separation_needs_stereo"
     title = "This sound cannot be taken apart"
+
+
+class TrainingSetUnusable(InputError):
+    code = "training_set_unusable"
+    title = "No model can be trained on these recordings"
 
 
 class RequestMalformed(InputError):

@@ -13,6 +13,7 @@ import numpy as np
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, FloatAudio, Recording
 from clearcast.engines.boost.contract import BoostEngine
+from clearcast.engines.classify.contract import ClassifyOptions, KeywordEngine
 from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
@@ -27,6 +28,7 @@ from clearcast.local_sound import LocalBooster, LocalDenoiser, LocalExtractor, L
 from clearcast.offload import OneAtATime
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
@@ -94,6 +96,21 @@ class LocalTranscriber(OneAtATime):
         return await self._run(work, progress)
 
 
+class LocalClassifier(OneAtATime):
+    def __init__(self, engine: KeywordEngine) -> None:
+        super().__init__()
+        self.engine = engine
+
+    async def classify(
+        self, clip: Clip, options: ClassifyOptions, progress: Progress = ignore_progress
+    ) -> Keywords:
+        def work(report: Progress) -> Keywords:
+            with Recording.from_uri(clip.uri) as recording:
+                return self.engine.classify(recording, options, report)
+
+        return await self._run(work, progress)
+
+
 def embed_groups(
     engine: EmbeddingEngine, voices: Sequence[Sequence[Clip]], progress: Progress = ignore_progress
 ) -> tuple[Embedding | None, ...]:
@@ -153,6 +170,7 @@ def local_services(settings: Settings) -> Services:
         denoiser=LocalDenoiser(engine_from(DenoiseEngine, settings)),
         separator=LocalSeparator(engine_from(SeparationEngine, settings)),
         extractor=LocalExtractor(engine_from(ExtractionEngine, settings), embedder.engine),
+        classifier=LocalClassifier(engine_from(KeywordEngine, settings)),
         meter=LocalMeter(engine_from(MeasureEngine, settings)),
         identifier=engine_from(IdentificationEngine, settings),
     )

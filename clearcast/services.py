@@ -14,6 +14,7 @@ from typing import Protocol
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.boost.contract import BoostOptions, BoostReport
+from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
@@ -23,6 +24,7 @@ from clearcast.engines.identify.contract import IdentificationEngine
 from clearcast.engines.measure.contract import SoundScore
 from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization, Span
@@ -103,6 +105,14 @@ class Extractor(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    async def classify(
+        self, clip: Clip, options: ClassifyOptions, progress: Progress = ignore_progress
+    ) -> Keywords:
+        """The keywords of the whole recording."""
+        ...
+
+
 class Meter(Protocol):
     async def measure(self, source: Path, progress: Progress = ignore_progress) -> SoundScore:
         """What a sound file, or a working copy for speech, is like in numbers."""
@@ -121,5 +131,6 @@ class Services:
     denoiser: Denoiser
     separator: Separator
     extractor: Extractor
+    classifier: Classifier
     meter: Meter
     identifier: IdentificationEngine

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,15 +20,13 @@ from pydantic_settings import (
 )
 
 from clearcast.errors import SettingsInvalid
+from clearcast.settings_live import LiveSettings
+from clearcast.settings_section import EngineChoice, Section
 
 CONFIG_DIR = Path(__file__).resolve().parent.parent / "config"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AudioSettings(_Section):
+class AudioSettings(Section):
     """Limits on what comes in. Decoding runs in a child process that is held to them."""
 
     max_upload_bytes: int = Field(default=200_000_000, gt=0, description="Largest file accepted, in bytes.")
@@ -51,7 +48,7 @@ class AudioSettings(_Section):
     )
 
 
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """Where models lie and how they may be fetched. Nothing is fetched while a request is served."""
 
     dir: Path = Field(default=Path("~/.cache/clearcast/models"), description="Folder of downloaded models.")
@@ -60,16 +57,7 @@ class ModelSettings(_Section):
     )
 
 
-class EngineChoice(_Section):
-    """The engine of one service and its own options (each engine's file documents them)."""
-
-    engine: str = Field(description="Name of a file in clearcast/engines/<service>/.")
-    options: dict[str, Any] = Field(
-        default_factory=dict, description="Passed to the engine; unknown names are refused."
-    )
-
-
-class EngineSettings(_Section):
+class EngineSettings(Section):
     """Which engine does what."""
 
     voice_activity: EngineChoice = EngineChoice(engine="silero")
@@ -82,9 +70,10 @@ class EngineSettings(_Section):
     separate: EngineChoice = EngineChoice(engine="centre")
     extract: EngineChoice = EngineChoice(engine="gating")
     measure: EngineChoice = EngineChoice(engine="meter")
+    classify: EngineChoice = EngineChoice(engine="residual_cnn")
 
 
-class DeploymentSettings(_Section):
+class DeploymentSettings(Section):
     """How one model runs on Ray Serve."""
 
     num_cpus: float = Field(default=0.5, ge=0, description="CPU share reserved for each replica.")
@@ -106,7 +95,7 @@ class DeploymentSettings(_Section):
     threads: int = Field(default=1, ge=1, description="CPU threads the model may use.")
 
 
-class ServeSettings(_Section):
+class ServeSettings(Section):
     """The deployments. A laptop runs one replica of each, a cluster many."""
 
     ingress_replicas: int = Field(default=1, ge=1, description="Replicas of the HTTP ingress.")
@@ -126,9 +115,10 @@ class ServeSettings(_Section):
     denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     extractor: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
+    classifier: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
 
 
-class HttpSettings(_Section):
+class HttpSettings(Section):
     """The front door."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; loopback by default.")
@@ -143,7 +133,7 @@ class HttpSettings(_Section):
     )
 
 
-class StorageSettings(_Section):
+class StorageSettings(Section):
     """Where records and bytes are kept, how much each person may keep, and for how long."""
 
     database_url: SecretStr = Field(
@@ -183,7 +173,7 @@ class StorageSettings(_Section):
     )
 
 
-class JobSettings(_Section):
+class JobSettings(Section):
     """The durable queue."""
 
     max_running: int = Field(default=2, ge=1, description="Files worked on at a time by the job runner.")
@@ -201,81 +191,7 @@ class JobSettings(_Section):
     )
 
 
-class LiveSettings(_Section):
-    """Live rooms: the gateway on each node, its media, its limits."""
-
-    enabled: bool = Field(default=True, description="Whether this server carries live rooms.")
-    host: str = Field(default="127.0.0.1", description="Address the live gateway listens on.")
-    port: int = Field(default=8001, ge=1, le=65535, description="Port the live gateway listens on.")
-    public_url: str | None = Field(
-        default=None,
-        pattern=r"^https?://[^/?#]+(/[^?#]*)?$",
-        description="Where clients reach this node's gateway, http(s)://…; null: made of host and port.",
-    )
-    tls_certificate: Path | None = Field(
-        default=None, description="PEM file of the gateway's certificate; browsers speak over HTTPS only."
-    )
-    tls_key: Path | None = Field(default=None, description="PEM file of the certificate's private key.")
-    first_udp_port: int | None = Field(
-        default=None, ge=1, le=65535, description="First UDP port of the media; null: any free one."
-    )
-    last_udp_port: int | None = Field(
-        default=None, ge=1, le=65535, description="Last UDP port of the media; each connection takes one."
-    )
-    stun_urls: tuple[str, ...] = Field(default=(), description="STUN servers, stun:HOST:PORT.")
-    turn_urls: tuple[str, ...] = Field(default=(), description="TURN servers, turn:HOST:PORT.")
-    turn_username: str = Field(default="", description="User name at the TURN servers.")
-    turn_password: SecretStr = Field(
-        default=SecretStr(""), description="Password at the TURN servers; clients get it too."
-    )
-    denoise: EngineChoice = EngineChoice(engine="rnnoise")
-    denoise_workers: int = Field(
-        default=0, ge=0, description="Processes that denoise; 0: one per core but one, at least one."
-    )
-    max_rooms: int = Field(default=20, ge=1, description="Rooms one node carries at a time.")
-    max_listeners_per_room: int = Field(default=200, ge=1, description="Connections that hear one room.")
-    max_joins_per_s: float = Field(
-        default=20.0, gt=0, description="Joins each second one node admits; others get `overloaded`."
-    )
-    max_transcriptions: int = Field(
-        default=16, ge=1, description="Live transcriptions of one node at a time."
-    )
-    max_streams: int = Field(
-        default=3, ge=1, description="Files that one node transcribes at a time while they are sent."
-    )
-    max_waiting_streams: int = Field(
-        default=10, ge=0, description="Files that wait for that; the next gets `overloaded`."
-    )
-    max_recording_part_bytes: int = Field(
-        default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
-    )
-    recording_resume_s: float = Field(
-        default=300.0, ge=0, description="Seconds after a crash within which a recording can go on."
-    )
-    bus_url: SecretStr = Field(
-        default=SecretStr("memory://"), description="Chat and presence: memory:// or redis://HOST:PORT."
-    )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together")
-        first, last = self.first_udp_port or 0, self.last_udp_port or 0
-        if bool(first) != bool(last) or first > last:
-            raise ValueError("first_udp_port and last_udp_port are both given, in this order, or neither")
-        if not self.bus_url.get_secret_value().startswith(("memory://", "redis://", "rediss://")):
-            raise ValueError("bus_url is memory:// or redis://HOST:PORT")
-        return self
-
-    @property
-    def url(self) -> str:
-        """Where clients reach this node's gateway, without a slash at its end."""
-        scheme = "http" if self.tls_certificate is None else "https"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return (self.public_url or f"{scheme}://{host}:{self.port}").rstrip("/")
-
-
-class AccountSettings(_Section):
+class AccountSettings(Section):
     """Who may come in, and how long a log-in lasts."""
 
     sign_up: bool = Field(default=False, description="Whether strangers may make an account.")

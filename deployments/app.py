@@ -20,13 +20,14 @@ from ray.serve.schema import LoggingConfig
 from clearcast.origin import assert_own_packages
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from deployments.booster import Booster
+from deployments.classifier import Classifier
 from deployments.denoiser import Denoiser
 from deployments.diarizer import Diarizer
 from deployments.embedder import Embedder
 from deployments.extractor import Extractor
 from deployments.front import Front
 from deployments.jobs.runner import JobRunner
-from deployments.private_ray import environment
+from deployments.private_ray import environment, without_hub_token
 from deployments.separator import Separator
 from deployments.transcriber import Transcriber
 
@@ -38,6 +39,7 @@ MODELS: dict[str, type[Any]] = {
     "denoiser": Denoiser,
     "separator": Separator,
     "extractor": Extractor,
+    "classifier": Classifier,
 }
 """One deployment for each model, under the name of its settings in `serve`."""
 
@@ -72,11 +74,6 @@ def wire(settings: Settings) -> Application:
     }
     app: Application = _front(settings).bind(settings, models, _runner().bind(settings, models))
     return app
-
-
-def without_hub_token(settings: Settings) -> Settings:
-    """Replicas never download: the hub's token stays in the process that starts them."""
-    return settings.model_copy(update={"models": settings.models.model_copy(update={"hub_token": None})})
 
 
 def _runner() -> Any:

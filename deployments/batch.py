@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import os
 import pickle
-from collections.abc import Collection, Iterator, Sequence
+import shutil
+import time
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from clearcast.audio.limited import start_at_once
@@ -41,9 +45,13 @@ _MODELS = {
     "boost": ("booster",),
     "separate": ("separator",),
     "extract": ("extractor", "embedder"),
+    "classify": ("classifier",),
 }
 _CPU_GROUPS = ("decode", "score")  # before everything else
 _MOST_BLOCKS = 4000  # more cost more to keep track of than an idle worker at the end
+_MOST_BEGUN = 3  # files for each worker, decoded and not finished
+_LOOK_EVERY_S = 0.2
+_MOST_DEAD_STARTS = 5  # of workers that die before they can begin; by default one ends everything
 _IN_FLIGHT = 2  # files each worker has at hand, so that none waits for the next
 
 
@@ -59,6 +67,11 @@ class Pool:
     groups: frozenset[str] | None
     workers: int
     num_gpus: float = 0.0
+
+    @property
+    def is_last(self) -> bool:
+        """Whether files are finished here."""
+        return self.groups is None
 
     def is_ours(self, group: str) -> bool:
         return self.groups is None or group in self.groups
@@ -106,54 +119,103 @@ def _copies(share: float, num_gpus: float) -> int:
     return int(num_gpus / share + 1e-9)
 
 
+class BegunFiles:
+    """Marks of files that were decoded and are not finished, so that decoding does not run far ahead of the
+    models and fill the disk."""
+
+    def __init__(self, folder: Path, most: int) -> None:
+        self._folder = folder
+        self._most = most
+
+    def add(self, item: Item) -> None:
+        """Waits until there is room. A file that was begun before has its place already."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark = self._mark(item)
+        while not mark.exists() and len(list(self._folder.iterdir())) >= self._most:
+            time.sleep(_LOOK_EVERY_S)
+        mark.touch()
+
+    def remove(self, item: Item) -> None:
+        self._mark(item).unlink(missing_ok=True)
+
+    def _mark(self, item: Item) -> Path:
+        return self._folder / hashlib.sha256(item.name.encode()).hexdigest()[:32]
+
+
 class BatchWorker:
     """One actor of a pool: does files one after the other with models that it loads once."""
 
-    def __init__(self, order: BatchOrder, pool: Pool) -> None:
+    def __init__(self, order: BatchOrder, pool: Pool, begun: BegunFiles | None) -> None:
+        """`begun`: the files that are on their way through several pools, None where there is one."""
         start_at_once()
+        self._pool, self._begun = pool, begun
         self._work = FileWork(order, local_services(order.settings), pool.is_ours)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """`end` is b"" as long as the file goes on to the next pool, else its record or what stops all."""
         if row["end"]:
             return row
+        item: Item = pickle.loads(row["item"])  # noqa: S301 - our driver's
+        if self._begun is not None and self._pool.is_ours("decode") and not self._pool.is_last:
+            self._begun.add(item)
         try:
-            end: object = asyncio.run(self._work.do(pickle.loads(row["item"])))  # noqa: S301 - our driver's
+            end: object = asyncio.run(self._work.do(item))
         except BatchStopped as stopped:
             end = stopped.error
+        if self._begun is not None and end is not None:
+            self._begun.remove(item)
         return {"item": row["item"], "end": b"" if end is None else pickle.dumps(end)}
 
 
-def run_batch(order: BatchOrder, items: Sequence[Item], workers: int) -> Iterator[tuple[Item, Record]]:
+def run_batch(
+    order: BatchOrder, items: Sequence[Item], workers: int
+) -> Generator[tuple[Item, Record], None, None]:
     """Work on the items with so many CPU workers; gives each with its record as it comes.
 
     Ray goes when the iterator is closed. Raises SettingsInvalid, and what stops a batch: ModelError,
     StorageFull, what the destination refuses with.
     """
     with _ray(order, workers) as pools:
-        import ray.data
+        yield from over_pools(order, items, pools)
 
-        _quieten(ray.data)
-        rows = [{"item": pickle.dumps(item), "end": b""} for item in (*items, *_again(items, workers))]
-        dataset: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
-        for pool in pools:
-            dataset = dataset.map(
-                BatchWorker,
-                fn_constructor_args=(replace(order), pool),
-                compute=ray.data.ActorPoolStrategy(
-                    size=pool.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT
-                ),
-                num_cpus=1,
-                num_gpus=pool.num_gpus or None,
-            )
-        told: set[str] = set()
-        for row in dataset.iter_rows():
-            item, end = pickle.loads(row["item"]), pickle.loads(row["end"])  # noqa: S301 - our workers'
-            if isinstance(end, ClearCastError):
-                raise end
-            if item.name not in told:
-                told.add(item.name)
-                yield item, end
+
+def over_pools(
+    order: BatchOrder, items: Sequence[Item], pools: Sequence[Pool]
+) -> Generator[tuple[Item, Record], None, None]:
+    """As `run_batch`, on a Ray that is running, where there is room for the pools."""
+    import ray.data
+
+    _quieten(ray.data)
+    again = _again(items, pools[-1].workers)
+    rows = [{"item": pickle.dumps(item), "end": b""} for item in (*items, *again)]
+    dataset: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
+    folder = order.work_path / f"begun-{order.run_id}"
+    most = _MOST_BEGUN * sum(pool.workers for pool in pools)
+    begun = BegunFiles(folder, most) if len(pools) > 1 else None
+    for pool in pools:
+        dataset = dataset.map(
+            BatchWorker,
+            fn_constructor_args=(replace(order), pool, begun),
+            compute=ray.data.ActorPoolStrategy(size=pool.workers, max_tasks_in_flight_per_actor=_IN_FLIGHT),
+            num_cpus=1,
+            num_gpus=pool.num_gpus or None,
+        )
+    try:
+        yield from _records(dataset)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _records(dataset: Any) -> Iterator[tuple[Item, Record]]:
+    """Each file once. Raises what stops the batch."""
+    told: set[str] = set()
+    for row in dataset.iter_rows():
+        item, end = pickle.loads(row["item"]), pickle.loads(row["end"])  # noqa: S301 - our workers'
+        if isinstance(end, ClearCastError):
+            raise end
+        if item.name not in told:
+            told.add(item.name)
+            yield item, end
 
 
 def _again(items: Sequence[Item], workers: int) -> Iterator[Item]:
@@ -167,8 +229,6 @@ def _again(items: Sequence[Item], workers: int) -> Iterator[Item]:
 @contextlib.contextmanager
 def _ray(order: BatchOrder, workers: int) -> Iterator[tuple[Pool, ...]]:
     """A private Ray with room for the pools, or the cluster that RAY_ADDRESS names."""
-    # Its C++ parts speak to the terminal, of things that only its makers can change.
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     steps = [step["pipeline"] for step in order.options.get("steps", ())]
@@ -202,3 +262,4 @@ def _quieten(data: Any) -> None:
     context.print_on_execution_start = False
     context.enable_auto_log_stats = False
     context.execution_options.preserve_order = False
+    context.max_consecutive_actor_init_deaths = _MOST_DEAD_STARTS

@@ -46,4 +46,4 @@ class Front:
         return replicas(await self._status())
 
     async def _standing(self) -> Standing:
-        return judge(await self._status(), self._app_name, self._settings.serve)
+        return judge(await self._status(), self._app_name)

@@ -6,33 +6,64 @@ What lives here: starting it, and the environment of its processes. What does no
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
+from clearcast.errors import ServiceUnavailable
 from clearcast.privacy import SWITCHES
+from clearcast.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+_TRIES = 4
+_TOO_LATE = "timed out during startup"  # Ray has no class for it
 _OBJECT_STORE_BYTES = 200 << 20  # little: we pass addresses, not sound
 
 
 def start_private_ray(num_cpus: int | None = None, num_gpus: int | None = None) -> None:
     """Start it: no dashboard, a token on every connection, reachable from this machine only. Its processes
-    are the kernel's to end when this one dies."""
+    are the kernel's to end when this one dies. Raises ServiceUnavailable."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing leaves the machine
     import ray
 
     # Ray guards this cluster by a token, which is as it should be and no warning.
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
-    ray.init(
-        address="local",
-        num_cpus=num_cpus,
-        num_gpus=num_gpus,
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        log_to_driver=False,
-        configure_logging=False,
-        runtime_env={"env_vars": environment(1)},
+
+    def start() -> None:
+        ray.init(
+            address="local",
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            configure_logging=False,
+            runtime_env={"env_vars": environment(1)},
+        )
+
+    _tried(start)
+
+
+def _tried(start: Callable[[], None]) -> None:
+    """Ray gives its node half a minute to come up, which a busy machine may not have for it."""
+    for _ in range(_TRIES):
+        before = set(psutil.Process().children(recursive=True))
+        try:
+            start()
+            return
+        except Exception as error:
+            if _TOO_LATE not in str(error):
+                raise
+            # What was started is nobody's now.
+            for child in set(psutil.Process().children(recursive=True)) - before:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+    raise ServiceUnavailable(
+        "Ray did not come up in time.", hint="The machine is busy with other things; try again later."
     )
 
 
@@ -45,3 +76,8 @@ def environment(threads: int) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         **SWITCHES,
     }
+
+
+def without_hub_token(settings: Settings) -> Settings:
+    """Replicas never download: the hub's token stays in the process that starts them."""
+    return settings.model_copy(update={"models": settings.models.model_copy(update={"hub_token": None})})

@@ -6,20 +6,23 @@ answer (`ingress/monitoring.py`).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 
 from ray.serve._private.common import DeploymentStatus, ReplicaState
 from ray.serve.schema import ApplicationStatus, ApplicationStatusOverview, DeploymentStatusOverview
 
-from clearcast.settings import DeploymentSettings, ServeSettings
 from deployments.ingress.state import Standing
 
 _WELL = (DeploymentStatus.HEALTHY, DeploymentStatus.UPSCALING, DeploymentStatus.DOWNSCALING)
+# Answers do not need it: jobs are accepted without it, and an update stops the old one first.
+_RUNNER = "jobs"
 # The words of Serve for a replica that no node has had room for since RAY_SERVE_SLOW_STARTUP_WARNING_S.
 _NO_PLACE = "to be scheduled"
 
 
-def judge(app: ApplicationStatusOverview | None, app_name: str, limits: ServeSettings) -> Standing:
+def judge(app: ApplicationStatusOverview | None, app_name: str) -> Standing:
     """A deployment is missing when none of its replicas runs that should; models at zero replicas are well.
 
     One that answers while its next version starts, fails or waits for a GPU is not missing: what came of
@@ -30,11 +33,14 @@ def judge(app: ApplicationStatusOverview | None, app_name: str, limits: ServeSet
     missing = {
         name: one.status.value
         for name, one in app.deployments.items()
-        if one.status not in _WELL and not _running(one)
+        if name != _RUNNER and one.status not in _WELL and not _running(one)
     }
     if missing and app.status is ApplicationStatus.DEPLOY_FAILED:
         missing[app_name] = app.status.value
-    waiting = {name: why for name, one in app.deployments.items() if (why := _waits(name, one, limits))}
+    waiting = {name: why for name, one in app.deployments.items() if (why := _waits(one))}
+    runner = app.deployments.get(_RUNNER)
+    if runner is not None and not _running(runner):
+        waiting.setdefault(_RUNNER, "not running; jobs are accepted and wait for it")
     return Standing(missing, waiting)
 
 
@@ -42,20 +48,20 @@ def _running(one: DeploymentStatusOverview) -> int:
     return int(one.replica_states.get(ReplicaState.RUNNING, 0))
 
 
-def _waits(name: str, one: DeploymentStatusOverview, limits: ServeSettings) -> str | None:
+def _waits(one: DeploymentStatusOverview) -> str | None:
     starting = one.replica_states.get(ReplicaState.STARTING, 0)
     if starting and _NO_PLACE in one.message:
-        return f"{starting} of its replicas found no node with {_wants(getattr(limits, name, None))} free"
+        return f"found no node with {_wanted(one.message)} free"
     if one.status is DeploymentStatus.DEPLOY_FAILED:
         return "its new version could not be started; the log of its replica tells why"
     return None
 
 
-def _wants(limits: DeploymentSettings | None) -> str:
-    if limits is None:
-        return "room"
-    shares = {"GPU": limits.num_gpus, "CPU": limits.num_cpus}
-    return " and ".join(f"{share:g} {kind}" for kind, share in shares.items() if share)
+def _wanted(message: str) -> str:
+    """What Serve says a replica needs. Our own settings may be those of the version before."""
+    found = re.search(r"Resources required for each replica: (\{[^}]*\})", message)
+    shares = json.loads(found[1]) if found else {}
+    return " and ".join(f"{shares[kind]:g} {kind}" for kind in ("GPU", "CPU") if shares.get(kind)) or "room"
 
 
 def replicas(app: ApplicationStatusOverview | None) -> Mapping[str, int]:

@@ -18,7 +18,8 @@ from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.local import local_services
 from clearcast.services import Services
-from clearcast.settings import EngineChoice, Settings, load_settings
+from clearcast.settings import Settings, load_settings
+from clearcast.settings_section import EngineChoice
 from clearcast.speech.align import assign_speakers, rename_speakers
 from clearcast.speech.legacy_shapes import LegacySegment, legacy_segments
 from clearcast.speech.meeting import Meeting, SpeakerIdentity

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from clearcast.audio.recording import Clip
 from clearcast.services import Services
 from clearcast.speech.extraction import Extracted
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
@@ -44,7 +45,7 @@ class KeptSound:
     score: Mapping[str, float | int | str | None]
 
 
-Document = SpeechResult | Extracted
+Document = SpeechResult | Extracted | Keywords
 RecipeResult = Document | KeptSound
 
 ChooseVoices = Callable[[Sequence[str]], Awaitable[Sequence[Voice]]]

@@ -72,12 +72,7 @@ async def transcribe_windows(
     def on_progress(fraction: float) -> None:
         progress("transcribe", fraction)
 
-    windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
-    if options.voice_activity:
-        # A window in which nobody speaks gives at best nothing, at worst invented words. The first is kept
-        # in any case, so that an empty transcript still names its engine.
-        spoken = tuple(window for window in windows if any(window.overlap_s(span) for span in speech))
-        windows = spoken or windows[:1]
+    windows = _windows(speech, duration_s, options)
 
     def piece_of(index: int, language: str | None) -> Piece[Transcript]:
         window = windows[index]
@@ -100,6 +95,15 @@ async def transcribe_windows(
     parts += await run_pieces(stage, rest)
     on_progress(1.0)
     return joined_windows(parts, duration_s)
+
+
+def _windows(speech: Sequence[Span], duration_s: float, options: TranscribeOptions) -> tuple[Span, ...]:
+    windows = plan_windows(speech, duration_s, WINDOW_TARGET_S, WINDOW_MAX_S)
+    if not options.voice_activity:
+        return windows
+    # A window in which nobody speaks gives at best nothing, at worst invented words. The first is kept in
+    # any case, so that an empty transcript still names its engine.
+    return tuple(one for one in windows if any(one.overlap_s(span) for span in speech)) or windows[:1]
 
 
 def joined_windows(parts: Sequence[Transcript], duration_s: float) -> Transcript:

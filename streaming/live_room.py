@@ -27,6 +27,7 @@ from streaming.messages import (
     Ended,
     EndReason,
     ErrorMessage,
+    IceServer,
     Joined,
     LeaveReason,
     Left,
@@ -41,6 +42,7 @@ from streaming.room import Room
 from streaming.room_chat import RoomChat
 from streaming.sdp import OpusWishes
 from streaming.show_recording import ShowRecording
+from streaming.udp_ports import UdpPorts
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,8 @@ class Surroundings:
     open_media: the media path of a room that opens.
     new_peer: a connection of ours.
     open_chat: the chat of a room.
+    ports: those that sound may use; None for any.
+    ice_servers: what clients are told of STUN and TURN.
     """
 
     keeper: RecordingKeeper
@@ -64,6 +68,8 @@ class Surroundings:
     open_media: Callable[[RoomRecord], Room]
     new_peer: Callable[[], RTCPeerConnection]
     open_chat: Callable[[str], RoomChat]
+    ports: UdpPorts | None = None
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class LiveRoom:
@@ -89,7 +95,9 @@ class LiveRoom:
         self._names: dict[str, str] = {}  # also of those who left: a recording may still ask
         self._tasks: set[asyncio.Task[Any]] = set()
         media = surroundings.open_media(record)
-        self.sound = LiveSound(media, surroundings.new_peer, _wishes(record), self._line_changed)
+        self.sound = LiveSound(
+            media, surroundings.new_peer, _wishes(record), surroundings.ports, self._line_changed
+        )
         show = RecordedShow(
             room_id=record.id,
             owner_id=record.owner_id,
@@ -147,6 +155,7 @@ class LiveRoom:
             participants=tuple(other.view() for other in self.people.values()),
             chat=chat,
             recording=self.recording.is_running,
+            ice_servers=self._surroundings.ice_servers,
         )
 
     def lose(self, who: Participant, outbox: Outbox) -> None:

@@ -18,6 +18,7 @@ from streaming.participant import Line, Participant
 from streaming.peers import answer, offer, take_answer
 from streaming.room import Room
 from streaming.sdp import OpusWishes, audio_directions
+from streaming.udp_ports import UdpPorts
 
 CONNECT_S = 20.0  # so long a line may take to stand
 GRACE_S = 30.0  # so long a voice without a line stays, and a participant without a socket
@@ -31,12 +32,14 @@ class LiveSound:
         media: Room,
         new_peer: Callable[[], RTCPeerConnection],
         wishes: OpusWishes,
+        ports: UdpPorts | None,
         on_change: Callable[[Participant], None],
     ) -> None:
         """`on_change` is called when a line of somebody has come or gone by itself."""
         self.media = media
         self._new_peer = new_peer
         self._wishes = wishes
+        self._ports = ports
         self._on_change = on_change
         self._tasks: set[asyncio.Task[None]] = set()
         self._were_levels = False
@@ -82,7 +85,7 @@ class LiveSound:
             line = Line(self._new_peer())
             line.track = self.media.add_listener(line.peer)
             try:
-                sdp = await offer(line.peer, self._wishes)
+                sdp = await offer(line.peer, self._wishes, self._ports)
             except BaseException:
                 self._drop(line)
                 raise
@@ -105,7 +108,7 @@ class LiveSound:
     async def _answer(self, who: Participant, line: Line, offer_sdp: str) -> str:
         """The line's answer; without one it is closed."""
         try:
-            sdp = await answer(line.peer, offer_sdp, self._wishes)
+            sdp = await answer(line.peer, offer_sdp, self._wishes, self._ports)
             if who.is_gone:
                 raise Conflict("The participant has left.")
         except BaseException:

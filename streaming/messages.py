@@ -176,6 +176,16 @@ class Chat(Message):
     at: datetime
 
 
+class IceServer(BaseModel):
+    """As browsers' `RTCIceServer` (W3C WebRTC §4.2.2)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = None
+
+
 class Joined(Message):
     type: Literal["joined"] = "joined"
     room: RoomView
@@ -184,6 +194,7 @@ class Joined(Message):
     participants: tuple[ParticipantView, ...]
     chat: tuple[Chat, ...]
     recording: bool
+    ice_servers: tuple[IceServer, ...] = ()
 
 
 class Publishing(Message):

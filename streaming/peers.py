@@ -79,9 +79,14 @@ async def answer(
     return with_opus_wishes(peer.localDescription.sdp, wishes)
 
 
-async def offer(peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes()) -> str:
-    """Our offer; tracks must have been added before."""
-    await peer.setLocalDescription()
+async def offer(
+    peer: RTCPeerConnection, wishes: OpusWishes = OpusWishes(), ports: UdpPorts | None = None
+) -> str:
+    """Our offer; tracks must have been added before. `ports` as in `answer`. Raises Overloaded."""
+    with contextlib.nullcontext() if ports is None else ports.in_use():
+        await peer.setLocalDescription()
+    if ports is not None:
+        ports.check(peer.localDescription.sdp)
     return with_opus_wishes(peer.localDescription.sdp, wishes)
 
 

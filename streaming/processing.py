@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from clearcast.errors import ServiceError
 from streaming.frames import Frame
 from streaming.opus import SAMPLE_RATE_HZ, Sound
 
@@ -189,6 +190,12 @@ class ProcessingStage:
     async def _process(self, running: _Running, samples: Sound) -> None:
         try:
             running.put(await asyncio.wait_for(running.processor.process(samples), _PATIENCE_S))
+        except (
+            TimeoutError,
+            ServiceError,
+        ) as error:  # late or gone, which is no fault to be looked for here
+            logger.warning("a processor of live sound failed", extra={"reason": type(error).__name__})
+            self._fail()
         except Exception:  # whatever a model does, the show goes on
             logger.exception("a processor of live sound failed")
             self._fail()

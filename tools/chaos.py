@@ -2,13 +2,18 @@
 
     make chaos                      fifty kills
     make chaos KILLS=5 SEED=7       fewer, and the same ones again
+    make chaos CLUSTER=1            on a cluster of several nodes (tools/raylets.py)
 
 The platform is the real one (`clearcast serve`), on a folder and a port of its own; jobs come in over HTTP
 all the while. Killed with SIGKILL are the job runner, the ingress, the model replicas and, now and then,
-the whole service, which is then started again. The last line is `kills=N jobs=N lost=0 doubled=0`:
+the whole service, which is then started again; on a cluster a node with a GPU, which is then put back, and
+there are rolling updates in between. The last line is `kills=N jobs=N lost=0 doubled=0`:
 
 - lost: jobs that were accepted and did not succeed with a whole result of every file;
 - doubled: jobs that exist twice, tasks that ended twice, and stages that were finished and done again.
+
+The line before tells of requests that were made meanwhile and waited for their answer: how long they took,
+and how many failed because the ingress that had them was killed.
 """
 
 from __future__ import annotations
@@ -23,11 +28,11 @@ import tempfile
 import time
 import wave
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psutil
@@ -37,13 +42,34 @@ from clearcast.audio.sandbox import prepare_sync
 from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
 from clearcast.settings import load_settings
+from tools.callers import Callers
+from tools.raylet_cluster import RayletCluster
 
 PARTS = ("jobs", "jobs", "jobs", "front", "diarizer", "embedder", "transcriber")
 SERVICE_SHARE = 0.08  # of the kills take everything at once
+CLUSTER_PARTS = ("node", "node", "update", "jobs", "front", "transcriber")
 OPEN_JOBS = 8  # kept waiting or at work all the time
 READY_S, END_S = 180.0, 900.0
 PIECE_S = 5.0  # of the sample conversation: work enough to be killed in
 OPEN = ("queued", "running")
+
+
+class Breakable(Protocol):
+    """A running platform and the ways to break it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    def start(self) -> None:
+        """Returns when it can take work."""
+
+    def kill(self, part: str) -> str | None:
+        """What was hit, or None when it was not there."""
+
+    def stop(self) -> None: ...
 
 
 @dataclass
@@ -121,7 +147,7 @@ class Platform:
 class Load:
     """The jobs that were asked for, through a client that never gives up."""
 
-    platform: Platform
+    platform: Breakable
     pieces: list[Path]
     chance: random.Random
     accepted: list[str] = field(default_factory=list)
@@ -190,15 +216,24 @@ def make_plan(kills: int, chance: random.Random) -> list[str]:
     return ["service" if chance.random() < SERVICE_SHARE else chance.choice(PARTS) for _ in range(kills)]
 
 
-def run(plan: list[str], chance: random.Random) -> int:
+def make_cluster_plan(kills: int, chance: random.Random) -> list[str]:
+    return [chance.choice(CLUSTER_PARTS) for _ in range(kills)]
+
+
+def run(
+    plan: list[str],
+    chance: random.Random,
+    make_platform: Callable[[Path, int], Breakable] = Platform,
+) -> int:
     """Carry out the plan; the number of jobs lost and things doubled."""
     with tempfile.TemporaryDirectory(prefix="clearcast-chaos-") as name:
         folder = Path(name)
-        platform = Platform(folder, free_port())
+        platform = make_platform(folder, free_port())
         with stopped_at_the_end(platform):
             load = Load(platform, make_pieces(folder), chance)
             platform.start()
-            _kill_again_and_again(platform, load, chance, plan)
+            with called(platform, load.pieces[0]):
+                _kill_again_and_again(platform, load, chance, plan)
             _wait_for_the_end(load)
             lost, doubled = _losses(load), _doubles(load)
     for line in (*lost, *doubled):
@@ -210,11 +245,27 @@ def run(plan: list[str], chance: random.Random) -> int:
 
 
 @contextmanager
-def stopped_at_the_end(platform: Platform) -> Iterator[None]:
+def stopped_at_the_end(platform: Breakable) -> Iterator[None]:
     try:
         yield
     finally:
         platform.stop()
+
+
+@contextmanager
+def called(platform: Breakable, piece: Path) -> Iterator[None]:
+    """Requests that wait for their answer, beside the jobs; prints what came of them."""
+    headers = {"Authorization": f"Bearer {platform.key}"}
+    with httpx.Client(base_url=platform.url, headers=headers, timeout=120) as client:
+        callers = Callers(client, piece)
+        with callers.calling():
+            yield
+    seconds = sorted(callers.seconds)
+    print(
+        f"requests={len(seconds)} failed={len(callers.failures)} median={seconds[len(seconds) // 2]:.1f} s "
+        f"longest={seconds[-1]:.1f} s",
+        flush=True,
+    )
 
 
 def make_pieces(folder: Path) -> list[Path]:
@@ -232,7 +283,7 @@ def make_pieces(folder: Path) -> list[Path]:
     return pieces
 
 
-def _kill_again_and_again(platform: Platform, load: Load, chance: random.Random, plan: list[str]) -> None:
+def _kill_again_and_again(platform: Breakable, load: Load, chance: random.Random, plan: list[str]) -> None:
     for done, part in enumerate(plan, start=1):
         load.top_up()
         time.sleep(chance.uniform(0.2, 4.0))
@@ -312,12 +363,17 @@ def _kill(process: psutil.Process) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Random kills under load; see the head of this file.")
     parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--cluster", action="store_true", help="on several nodes")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     arguments = parser.parse_args()
     print(f"seed={arguments.seed}", flush=True)
     chance = random.Random(arguments.seed)  # noqa: S311 - to be repeatable, not secret
     try:
-        return 1 if run(make_plan(arguments.kills, chance), chance) else 0
+        if arguments.cluster:
+            found = run(make_cluster_plan(arguments.kills, chance), chance, RayletCluster)
+        else:
+            found = run(make_plan(arguments.kills, chance), chance)
+        return 1 if found else 0
     except KeyboardInterrupt:
         print("Stopped; the platform is ended and its folder removed.")
         return 130

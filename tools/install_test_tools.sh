@@ -9,7 +9,8 @@ pause_s=5
 
 # What must be there: a program on PATH, or one of several paths, and the Debian package that brings it.
 missing=()
-for need in redis-server:redis-server ffmpeg:ffmpeg chromium:chromium node:nodejs npm:npm turnserver:coturn; do
+for need in redis-server:redis-server ffmpeg:ffmpeg chromium:chromium node:nodejs npm:npm turnserver:coturn \
+  espeak-ng:espeak-ng; do
   command -v "${need%%:*}" >/dev/null 2>&1 || missing+=("${need##*:}")
 done
 # Debian keeps the servers of PostgreSQL out of PATH, one folder for each version.

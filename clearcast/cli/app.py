@@ -28,7 +28,10 @@ COMMANDS = {
     "separate": "separate",
     "extract": "extract",
     "chain": "chain",
+    "classify": "classify",
+    "train-keywords": "train_keywords",
     "batch": "batch",
+    "plan": "plan",
     "voices": "voices",
     "jobs": "jobs",
     "files": "files",
@@ -55,7 +58,7 @@ class _Program(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"clearcast.cli.{COMMANDS[cmd_name]}")
-        command = getattr(module, cmd_name)
+        command = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

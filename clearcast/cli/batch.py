@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from clearcast.cli.sounds import services_of
 from clearcast.cli.voice_shelves import local_voices
 from clearcast.cli.workers import LocalWorker, temporary_folder, with_model
 from clearcast.errors import OptionInvalid
+from clearcast.settings import Settings
 from clearcast.speech.formats import format_named
 from pipelines.batch.estimate import estimate
 from pipelines.batch.folder_lock import only_batch_in
@@ -101,7 +102,7 @@ def batch(
     clearcast batch diarization calls.csv -o turns/ --dry-run
     clearcast batch chain tapes/ -o out/ --option 'steps=[{"pipeline":"enhance"},{"pipeline":"meeting"}]'
     """
-    settings = with_model(session.settings, model)
+    settings = _without_token(with_model(session.settings, model))
     order = BatchOrder(
         pipeline=pipeline,
         options=_absolute(parse_settings(given)),
@@ -109,14 +110,24 @@ def batch(
         sound_format=sound_format,
         bits=24 if SOUND_FORMATS[sound_format].lossless else None,
         destination=_address(destination),
-        settings=settings.model_copy(
-            update={"models": settings.models.model_copy(update={"hub_token": None})}
-        ),
+        settings=settings,
         voices=local_voices(settings, voices_file),
         run_id=secrets.token_hex(6),
     )
+    _do(session, order, sources, workers, retry_failed=retry_failed, dry_run=dry_run)
+
+
+def _do(
+    session: Session,
+    order: BatchOrder,
+    sources: Sequence[str],
+    workers: int | None,
+    *,
+    retry_failed: bool,
+    dry_run: bool,
+) -> None:
     _check(session, order)
-    items = find_items(sources, order.destination, settings.storage)
+    items = find_items(sources, order.destination, order.settings.storage)
     plan = plan_batch(order, items, retry_failed=retry_failed)
     workers = workers or len(os.sched_getaffinity(0))
     if dry_run:
@@ -135,12 +146,13 @@ def _run(session: Session, order: BatchOrder, plan: BatchPlan, workers: int) -> 
     with temporary_folder() as temporary, BatchView(session, plan) as view:
         try:
             if plan.todo:
-                with _interruptible(session):
+                with _interruptible(session), _alone_on_the_terminal(session):
                     from deployments.batch import run_batch  # Ray takes seconds to import
 
-                    for item, record in run_batch(order, plan.todo, workers):
-                        rows.append((item, record))
-                        view.ended(item, record)
+                    with closing(run_batch(order, plan.todo, workers)) as ended:
+                        for item, record in ended:
+                            rows.append((item, record))
+                            view.ended(item, record)
         except KeyboardInterrupt:
             session.note("What is finished stays; the same command goes on from here.")
             raise
@@ -171,11 +183,38 @@ def _interruptible(session: Session) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
+@contextmanager
+def _alone_on_the_terminal(session: Session) -> Iterator[None]:
+    """Keep Ray's own words, some of them from its C++ parts, out of ours; --debug shows them."""
+    if session.debug:
+        yield
+        return
+    ours = os.dup(2)
+    silence = os.open(os.devnull, os.O_WRONLY)
+    notes = session.notes.file
+    try:
+        os.dup2(silence, 2)
+        with os.fdopen(os.dup(ours), "w", buffering=1, encoding="utf-8") as file:
+            session.notes.file = file
+            yield
+    finally:
+        session.notes.file = notes
+        os.dup2(ours, 2)
+        os.close(ours)
+        os.close(silence)
+
+
 def _check(session: Session, order: BatchOrder) -> None:
     """Raises OptionInvalid, ModelMissing, ModelCorrupt before any work, where every file would fail."""
     order.options_of(Item("", "", 0, ""))
     worker = LocalWorker(session, order.settings, Path())
     worker.require(*services_of(order.pipeline, order.options))
+
+
+def _without_token(settings: Settings) -> Settings:
+    """Workers download nothing: the hub's token stays in this process."""
+    models = settings.models.model_copy(update={"hub_token": None})
+    return settings.model_copy(update={"models": models})
 
 
 def _absolute(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -40,6 +40,7 @@ STAGES = {
     "score": "measuring it",
     "match": "comparing voices",
     "extract": "keeping the voice",
+    "classify": "spotting keywords",
     "server": "waiting for the server",
 }
 
@@ -128,6 +129,18 @@ def byte_bar(session: Session, name: str) -> Iterator[PullProgress]:
     with _bars(session, BarColumn(), DownloadColumn(), TransferSpeedColumn()) as bars:
         task = bars.add_task(name, total=None)
         yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+@contextmanager
+def count_bar(session: Session, words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar for things that are done one by one, told how many are; on no terminal one line."""
+    if session.quiet or not session.notes.is_terminal:
+        session.note(f"{words} ({total}) …")
+        yield lambda _done: None
+        return
+    with _bars(session, BarColumn(), _PERCENT, TimeElapsedColumn()) as bars:
+        task = bars.add_task(words, total=total)
+        yield lambda done: bars.update(task, completed=done)
 
 
 def _quarters(session: Session, name: str) -> PullProgress:

@@ -41,9 +41,11 @@ from clearcast.errors import (
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.json_file import write_json
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import write_keywords
 from clearcast.speech.provenance import Provenance
 from clearcast.storage.voices import Voice
-from pipelines.recipe import KeptSound, Recipe
+from pipelines.recipe import Document, KeptSound, Recipe
 from pipelines.recipes import all_recipes
 from pipelines.stages import StageProgress
 
@@ -59,6 +61,7 @@ _SERVICES = {
     "separate": ("separate",),
     "extract": ("voice_activity", "embed", "diarize", "extract", "boost"),
     "diarization": ("voice_activity", "embed", "diarize"),
+    "classify": ("classify",),
     "transcription": ("voice_activity", "embed", "transcribe"),
     "meeting": ("voice_activity", "embed", "diarize", "transcribe"),
 }
@@ -143,13 +146,19 @@ def _locally(worker: LocalWorker, recipe: Recipe, options: Mapping[str, Any], fi
                 made.append((target, {"made by": made_by, **result.score}))
             else:
                 target = _target(source, base, name, "json")
-                text = write_extracted(result) if isinstance(result, Extracted) else write_json(result)
+                text = _text_of(result)
                 with whole_or_absent(target) as temporary:
                     temporary.write_text(text, encoding="utf-8", newline="\n")
                 made.append((target, {}))
         return made
 
     return make
+
+
+def _text_of(document: Document) -> str:
+    if isinstance(document, Keywords):
+        return write_keywords(document)
+    return write_extracted(document) if isinstance(document, Extracted) else write_json(document)
 
 
 def services_of(pipeline: str, options: Mapping[str, Any]) -> set[str]:

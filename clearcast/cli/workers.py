@@ -25,13 +25,15 @@ from clearcast.cli.exit_codes import INTERRUPTED
 from clearcast.cli.options import ServerOptions
 from clearcast.cli.session import Session
 from clearcast.client import ClearCast
+from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
-from clearcast.errors import SettingsInvalid
+from clearcast.errors import ClearCastError, InputError, NotFound, ServiceError, SettingsInvalid
 from clearcast.local import local_services
 from clearcast.models.store import locate
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.speech.turns import Diarization
@@ -135,6 +137,38 @@ class LocalWorker:
         outcome = self._run(bench.run(recipe, path, options, progress))
         self._noted(outcome, outcome.warnings)
         return bench, outcome
+
+    def classify(
+        self, paths: Sequence[Path], options: ClassifyOptions, told: Callable[[int], None]
+    ) -> list[Keywords | ClearCastError]:
+        """The keywords of each recording, or what went wrong with it. As many files are decoded at a time
+        as there are cores; `told` hears how many are done. Raises what every file would fail of."""
+        at_once = asyncio.Semaphore(os.cpu_count() or 1)
+        num_done = 0
+
+        async def one(number: int, path: Path) -> Keywords | ClearCastError:
+            nonlocal num_done
+            copy = self.temporary / f"{number}.wav"
+            async with at_once:
+                try:
+                    await prepare(path, copy, self.settings.audio)
+                    return await self._services.classifier.classify(Clip(copy.resolve().as_uri()), options)
+                except (InputError, NotFound, ServiceError) as error:  # the others would meet every file
+                    return error
+                finally:
+                    copy.unlink(missing_ok=True)
+                    num_done += 1
+                    told(num_done)
+
+        async def work() -> list[Keywords | ClearCastError]:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(one(number, path)) for number, path in enumerate(paths)]
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None  # all are alike
+            return [task.result() for task in tasks]
+
+        return self._run(work())
 
     def _noted(self, result: T, warnings: Sequence[str]) -> T:
         for warning in warnings:

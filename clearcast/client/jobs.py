@@ -38,6 +38,8 @@ from clearcast.client.wire import read_items, read_object
 from clearcast.errors import ClearCastError, ServiceUnavailable
 from clearcast.speech.formats import Result
 from clearcast.speech.json_file import read_json
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import read_keywords
 
 OnEvent = Callable[[JobEvent], None]
 
@@ -148,6 +150,10 @@ class Jobs:
         chosen = self._transport.run(chosen_result_flow(job_id, task, name))
         response = self._transport.send(result_call(job_id, chosen, task, format))
         return read_json(response.content) if format is None else response.content
+
+    def keywords(self, job_id: str, task: int = 0) -> Keywords:
+        """What a job that classifies found in the file with the number `task`. Raises JobUnfinished."""
+        return read_keywords(self.result(job_id, "keywords", task, format="json"))
 
     def download(
         self,
@@ -265,6 +271,10 @@ class AsyncJobs:
         chosen = await self._transport.run(chosen_result_flow(job_id, task, name))
         response = await self._transport.send(result_call(job_id, chosen, task, format))
         return read_json(response.content) if format is None else response.content
+
+    async def keywords(self, job_id: str, task: int = 0) -> Keywords:
+        """As `Jobs.keywords`."""
+        return read_keywords(await self.result(job_id, "keywords", task, format="json"))
 
     async def download(
         self,

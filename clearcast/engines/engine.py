@@ -38,6 +38,7 @@ SERVICES = (
     "denoise",
     "extract",
     "measure",
+    "classify",
 )
 
 Progress = Callable[[float], None]

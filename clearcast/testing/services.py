@@ -21,6 +21,7 @@ from clearcast.audio.loudness import Loudness
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, Recording
 from clearcast.audio.sound import SoundReader
 from clearcast.engines.boost.contract import BoostOptions, BoostReport
+from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.engines.denoise.contract import DenoiseOptions, DenoiseResult
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.embed.contract import Calibration, Embedding
@@ -32,6 +33,7 @@ from clearcast.engines.separate.contract import SeparateOptions, Separation
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
 from clearcast.speech.extraction import Passage
+from clearcast.speech.keywords import Keywords, SpottedWord
 from clearcast.speech.meeting import Verdict
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Segment, Transcript, Word
@@ -200,6 +202,19 @@ class FakeExtractor:
 
 
 @dataclass(slots=True)
+class FakeClassifier:
+    """Whatever is not silent is one word, "yes"."""
+
+    async def classify(
+        self, clip: Clip, options: ClassifyOptions, progress: Progress = ignore_progress
+    ) -> Keywords:
+        duration_s, is_silent = _look(clip)
+        words = () if is_silent else (SpottedWord(0.0, duration_s, "yes", 0.9),)
+        progress(1.0)
+        return Keywords(words, duration_s, ("yes", "no"), Provenance("classify", "fake", "yes"))
+
+
+@dataclass(slots=True)
 class FakeMeter:
     """Every sound measures the same."""
 
@@ -255,6 +270,7 @@ def fake_services(
         denoiser=FakeDenoiser(),
         separator=FakeSeparator(),
         extractor=FakeExtractor(),
+        classifier=FakeClassifier(),
         meter=FakeMeter(),
         identifier=FakeIdentifier(),
     )

@@ -7,18 +7,14 @@ over Serve handles and in one process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
 from clearcast import __version__
-from clearcast.accounts.accounts import build_accounts
 from clearcast.services import Services
 from clearcast.settings import Settings
-from clearcast.storage.blobs import open_blobs
-from clearcast.storage.database import Database
-from clearcast.storage.voice_store import VoiceStore
 from deployments.ingress import (
     auth,
     documentation,
@@ -45,30 +41,16 @@ from deployments.ingress import (
     voices,
     webhooks,
 )
-from deployments.ingress.admission import Gate
-from deployments.ingress.catalog import Catalog
+from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
-from deployments.ingress.metrics import Metrics
-from deployments.ingress.password_turns import PasswordTurns
-from deployments.ingress.state import IngressState, Ready, Replicas, Standing
+from deployments.ingress.state import Ready, Replicas
 from deployments.ingress.trusted_proxies import TrustedProxies
-from deployments.ingress.workroom import Workroom
 
 DESCRIPTION = (
     "ClearCast on your own machines: who said what in a recording, by name. Every address but /health and"
     " the log-in needs an API key or an access token as a bearer token. Errors are problem documents with a"
     " stable code."
 )
-
-
-async def always_ready() -> Standing:
-    """The readiness of an app whose services are all in its own process."""
-    return Standing()
-
-
-async def no_replicas() -> Mapping[str, int]:
-    """The replicas of an app whose services are all in its own process."""
-    return {}
 
 
 def create_app(
@@ -113,25 +95,3 @@ def create_app(
     app.add_middleware(FrontDoor, metrics=state.metrics)
     app.add_middleware(TrustedProxies, networks=settings.http.trusted_proxies)  # the outermost
     return app
-
-
-def build_state(services: Services, settings: Settings, ready: Ready, replicas: Replicas) -> IngressState:
-    """What the routes share. Raises EngineUnknown, SettingsInvalid."""
-    database = Database(settings.database_url)
-    blobs = open_blobs(settings.storage, settings.data_path)
-    voice_store = VoiceStore(settings.data_path)
-    return IngressState(
-        settings=settings,
-        services=services,
-        database=database,
-        blobs=blobs,
-        accounts=build_accounts(settings, database, blobs, voice_store),
-        voices=voice_store,
-        workroom=Workroom(settings.data_path / "work"),
-        gate=Gate(settings.serve.max_running_meetings, settings.serve.max_waiting_meetings),
-        passwords=PasswordTurns(),
-        metrics=Metrics(settings.engines),
-        catalog=Catalog(settings),
-        ready=ready,
-        replicas=replicas,
-    )

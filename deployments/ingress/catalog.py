@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from clearcast.engines.boost.contract import BoostEngine
+from clearcast.engines.classify.contract import KeywordEngine
 from clearcast.engines.denoise.contract import DenoiseEngine
 from clearcast.engines.diarize.contract import DiarizationEngine
 from clearcast.engines.embed.contract import EmbeddingEngine
@@ -38,6 +39,7 @@ KINDS: tuple[type[Engine], ...] = (
     SeparationEngine,
     ExtractionEngine,
     MeasureEngine,
+    KeywordEngine,
 )
 
 # Names that programs written for OpenAI send; each means "the transcription engine that runs here".

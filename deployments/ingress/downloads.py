@@ -39,8 +39,8 @@ FormatName = Annotated[
     Query(
         alias="format",
         max_length=20,
-        description="Sound: wav, flac, mp3, ogg, opus, m4a. Documents of speech: json, txt, srt, vtt, rttm."
-        " As it is stored when not given.",
+        description="Sound: wav, flac, mp3, ogg, opus, m4a. Documents of speech: json, txt, srt, vtt, rttm;"
+        " of keywords json, csv, txt. As it is stored when not given.",
         json_schema_extra={"enum": list(FORMATS)},
     ),
 ]

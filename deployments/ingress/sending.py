@@ -29,13 +29,20 @@ from clearcast.errors import FileFormatInvalid, NotFound, OptionInvalid, RangeWr
 from clearcast.speech.formats import FORMATS as TEXT_FORMATS
 from clearcast.speech.formats import write_result
 from clearcast.speech.json_file import read_json
+from clearcast.speech.keywords_file import (
+    TABLE_TYPES,
+    Classified,
+    is_keywords,
+    read_keywords,
+    write_table,
+)
 from clearcast.storage.blobs import READ_BYTES
 from clearcast.storage.files import FileRecord
 from deployments.ingress.metrics import StageClock
 from deployments.ingress.state import IngressState
 from deployments.ingress.work import Work
 
-FORMATS = (*SOUND_FORMATS, *TEXT_FORMATS)
+FORMATS = (*SOUND_FORMATS, *TEXT_FORMATS, *sorted(TABLE_TYPES.keys() - TEXT_FORMATS.keys()))
 MAX_DOCUMENT_BYTES = 64 << 20
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -87,7 +94,7 @@ async def send_file(
     }
     if _is_known(request, headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    if name in TEXT_FORMATS:
+    if name in TEXT_FORMATS or name in TABLE_TYPES:
         return await _as_text(state, record, name, headers)
     media_type = SOUND_FORMATS[name].mime_type
     if request.method == "HEAD":
@@ -174,14 +181,20 @@ async def _as_text(state: IngressState, record: FileRecord, name: str, headers: 
         raise _other_kind(record, name)
 
     def write() -> str:
+        content = state.blobs.get_bytes(record.blob_key)
         try:
-            result = read_json(state.blobs.get_bytes(record.blob_key))
+            if name in TABLE_TYPES and is_keywords(content):
+                return write_table([Classified(_stem(record.name), read_keywords(content))], name)
+            if name not in TEXT_FORMATS:
+                raise _other_kind(record, name)
+            result = read_json(content)
         except FileFormatInvalid as error:
             raise _other_kind(record, name) from error
         return write_result(result, name, _stem(record.name))
 
     text = await asyncio.to_thread(write)
-    return Response(text, headers=headers, media_type=TEXT_FORMATS[name].media_type)
+    media_type = TABLE_TYPES[name] if name in TABLE_TYPES else TEXT_FORMATS[name].media_type
+    return Response(text, headers=headers, media_type=media_type)
 
 
 def _other_kind(record: FileRecord, name: str) -> OptionInvalid:

@@ -20,6 +20,8 @@ from clearcast.settings import AudioSettings
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.json_file import write_json
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import write_keywords
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.transcript import Transcript
 from clearcast.storage.blobs import BlobStore
@@ -142,6 +144,8 @@ def _row(order: TaskOrder, name: str, kind: str, file: File, *, is_partial: bool
 
 
 def _text_of(result: Document) -> str:
+    if isinstance(result, Keywords):
+        return write_keywords(result)
     return write_extracted(result) if isinstance(result, Extracted) else write_json(result)
 
 
@@ -150,4 +154,6 @@ def _kind(result: Document) -> str:
         return "meeting"
     if isinstance(result, Extracted):
         return "extraction"
+    if isinstance(result, Keywords):
+        return "keywords"
     return "transcript" if isinstance(result, Transcript) else "diarization"

@@ -19,7 +19,6 @@ from typing import Any
 
 import ray
 import uvicorn
-from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -27,11 +26,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from clearcast.errors import NotFound, ServiceUnavailable
 from clearcast.services import Services
 from clearcast.settings import Settings
-from deployments.app import MODELS, without_hub_token
-from deployments.handles import served
+from deployments.handles import served_by
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
-from deployments.private_ray import environment
+from deployments.private_ray import environment, without_hub_token
 from streaming.messages import MAX_MESSAGE_BYTES
 
 logger = logging.getLogger(__name__)
@@ -39,6 +37,7 @@ logger = logging.getLogger(__name__)
 START_S = 60.0
 STOP_S = 10.0
 NAMESPACE = "clearcast"
+_EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - what is compared with
 
 
 class LiveGateway:
@@ -49,7 +48,9 @@ class LiveGateway:
         """See `start_gateways`."""
         write_logs(sys.stderr, settings.log_level)
         self._url = settings.live.url
-        services = None if app_name is None else _services_of(app_name, settings)
+        # None of the platform's models is loaded here: a recogniser that holds Python's lock while it
+        # decodes would stop every voice of this node.
+        services = None if app_name is None else served_by(app_name, settings)
         self._server = gateway_server(settings, node_id, services)
         # Ray has put uvloop's policy in place, which starts no child processes for asyncio's own loops.
         asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
@@ -85,13 +86,6 @@ class LiveGateway:
         return os.getpid()
 
 
-def _services_of(app_name: str, settings: Settings) -> Services:
-    """The platform's models over Serve, so that none is loaded here: a recogniser that holds Python's lock
-    while it decodes would stop every voice of this node."""
-    handles = {name: serve.get_deployment_handle(name, app_name) for name in MODELS}
-    return served(settings, handles)
-
-
 def gateway_server(settings: Settings, node_id: str, services: Services | None = None) -> uvicorn.Server:
     """The server of one node, not started yet. Without `services` its models run in this process."""
     live = settings.live
@@ -122,11 +116,25 @@ def start_gateways(settings: Settings, app_name: str | None = None) -> tuple[str
     its own. Raises ServiceUnavailable when one cannot start.
     """
     settings = without_hub_token(settings)
-    actors = [_gateway(settings, node["NodeID"], app_name) for node in _nodes()]
+    actors = [
+        _gateway(settings_on(settings, node["NodeManagerAddress"]), node["NodeID"], app_name)
+        for node in _nodes()
+    ]
     try:
         return tuple(ray.get([actor.ready.remote() for actor in actors], timeout=START_S))
     except RayTaskError as error:
         raise ServiceUnavailable("The live gateway could not start.", hint="See its log.") from error
+
+
+def settings_on(settings: Settings, address: str) -> Settings:
+    """The settings as they are on the node of this address: clients are told to reach that one."""
+    live = settings.live
+    if live.public_url is None and live.host not in _EVERY_ADDRESS:
+        return settings
+    scheme = "http" if live.tls_certificate is None else "https"
+    host = f"[{address}]" if ":" in address else address
+    url = (live.public_url or f"{scheme}://{{host}}:{live.port}").replace("{host}", host)
+    return settings.model_copy(update={"live": live.model_copy(update={"public_url": url})})
 
 
 def stop_gateways() -> None:

@@ -17,6 +17,7 @@ from clearcast import __version__
 from clearcast.local import local_services
 from clearcast.services import Services
 from clearcast.settings import Settings
+from clearcast.storage.job_records import JobRecords
 from deployments.ingress import (
     monitoring,
     problems,
@@ -24,9 +25,8 @@ from deployments.ingress import (
     room_people,
     rooms,
 )
-from deployments.ingress.app import always_ready, build_state, no_replicas
+from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
-from deployments.ingress.jobs import records_of
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
 from deployments.live import file_streams, legacy, live_text, page, sockets, text_doors, whip
@@ -88,7 +88,9 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     bus_url = live.bus_url.get_secret_value()
     bus, presence = open_bus(bus_url), open_presence(bus_url)
     doors = Doors(ingress, node_id)
-    order = functools.partial(order_meeting, records_of(ingress))
+    queue = ingress.settings.jobs
+    jobs = JobRecords(ingress.database, max_queued=queue.max_queued, max_running=queue.max_running)
+    order = functools.partial(order_meeting, jobs)
     recordings = Recordings(ingress.settings, ingress.database, ingress.blobs, order)
     limits = LiveLimits(
         rooms=live.max_rooms,
@@ -102,6 +104,8 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
         open_media=media.open_room,
         new_peer=media.new_peer,
         open_chat=lambda room_id: BusChat(bus, room_id),
+        ports=media.ports,
+        ice_servers=media.ice_servers,
     )
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
@@ -122,7 +126,7 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     hall.start()
     watch.start()
     try:
-        yield LiveState(ingress, doors, hall, bus, presence, sittings, streams)
+        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings, streams)
     finally:
         await sittings.close()
         await hall.close()

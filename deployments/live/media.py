@@ -8,22 +8,33 @@ from __future__ import annotations
 import os
 from typing import Self
 
-from aiortc import RTCPeerConnection
+from aiortc import RTCIceServer, RTCPeerConnection
 
 from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.rooms import RoomRecord
+from streaming.messages import IceServer
 from streaming.opus import EncoderOptions
 from streaming.peers import new_peer
 from streaming.room import Room
+from streaming.udp_ports import UdpPorts
 from streaming.workers import DenoiseWorkers
 
 
 class Media:
-    """What all rooms of one node share. A context: denoising works within it."""
+    """What all rooms of one node share. A context: denoising works within it.
+
+    Attributes:
+        ports: those that sound may use; None for any.
+        ice_servers: STUN and TURN servers, for clients as for ourselves.
+    """
 
     def __init__(self, settings: Settings) -> None:
         """Raises EngineUnknown."""
         live = settings.live
+        first, last = live.first_udp_port, live.last_udp_port
+        self.ports = None if first is None or last is None else UdpPorts(first, last)
+        self.ice_servers = _ice_servers(live)
         self._workers = DenoiseWorkers(
             live.denoise.engine,
             dict(live.denoise.options),
@@ -46,7 +57,13 @@ class Media:
         return Room(encoding(record), self._workers if is_denoised else None)
 
     def new_peer(self) -> RTCPeerConnection:
-        return new_peer()
+        """A connection of ours."""
+        return new_peer(
+            [
+                RTCIceServer(urls=list(one.urls), username=one.username, credential=one.credential)
+                for one in self.ice_servers
+            ]
+        )
 
 
 def encoding(record: RoomRecord) -> EncoderOptions:
@@ -58,3 +75,11 @@ def encoding(record: RoomRecord) -> EncoderOptions:
     if record.frame_ms == 10:
         return EncoderOptions(frame_ms=10, application="low_delay", expected_loss_percent=0)
     return EncoderOptions()
+
+
+def _ice_servers(live: LiveSettings) -> tuple[IceServer, ...]:
+    servers = [IceServer(urls=live.stun_urls)] if live.stun_urls else []
+    if live.turn_urls:
+        password = live.turn_password.get_secret_value()
+        servers.append(IceServer(urls=live.turn_urls, username=live.turn_username, credential=password))
+    return tuple(servers)

@@ -19,6 +19,7 @@ from streaming.bus import Bus
 from streaming.hall import Hall
 from streaming.live_text.places import Places
 from streaming.live_text.sittings import Sittings
+from streaming.messages import IceServer
 from streaming.presence import Presence
 
 
@@ -48,6 +49,7 @@ class LiveState:
     hall: Hall
     bus: Bus
     presence: Presence
+    ice_servers: tuple[IceServer, ...]
     sittings: Sittings
     streams: FileStreams
 

@@ -31,6 +31,7 @@ from deployments.live.doors import person_of
 from deployments.live.state import LiveState, live_state_of
 from streaming.entry import Visit
 from streaming.live_room import LiveRoom
+from streaming.messages import IceServer
 from streaming.participant import Participant
 
 router = APIRouter(prefix="/v1/rooms/{room_id}", tags=["Live"])
@@ -115,7 +116,19 @@ async def _begin(room_id: str, request: Request, bearer: Bearer, way: Way) -> Re
         "Location": f"/v1/rooms/{room_id}/{way}/{who.id}",
         "ETag": f'"{hashlib.sha256(answer.encode()).hexdigest()[:16]}"',
     }
-    return Response(answer, 201, headers, media_type=SDP)
+    response = Response(answer, 201, headers, media_type=SDP)
+    for link in map(_link, state.ice_servers):
+        response.headers.append("Link", link)
+    return response
+
+
+def _link(server: IceServer) -> str:
+    """RFC 9725 §4.6."""
+    credential = ""
+    if server.username is not None:
+        credential = f'; username="{server.username}"; credential="{server.credential}"'
+    links = (f'<{url}>; rel="ice-server"{credential}' for url in server.urls)
+    return ", ".join(f'{link}; credential-type="password"' if credential else link for link in links)
 
 
 async def _offer(request: Request) -> str:

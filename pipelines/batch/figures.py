@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clearcast.speech.extraction import Extracted
+from clearcast.speech.keywords import Keywords
 from clearcast.speech.meeting import Meeting
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Transcript
@@ -29,6 +30,8 @@ def figures_of(results: Mapping[str, RecipeResult]) -> dict[str, Figure]:
             figures |= _of_turns(result)
         elif isinstance(result, Transcript):
             figures |= _of_words(result)
+        elif isinstance(result, Keywords):
+            figures["keywords"] = len(result.words)
         elif isinstance(result, Extracted):
             figures["extracted"] = ", ".join(timeline.speaker for timeline in result.timelines)
     return figures
@@ -46,7 +49,7 @@ def _makers_of(result: RecipeResult) -> tuple[Provenance, ...]:
     if isinstance(result, Meeting):
         words = () if result.transcript is None else result.transcript.provenance
         return (result.diarization.provenance, *words)
-    return (result.provenance,) if isinstance(result, Diarization) else result.provenance
+    return (result.provenance,) if isinstance(result, Diarization | Keywords) else result.provenance
 
 
 def _of_turns(diarization: Diarization) -> dict[str, Figure]:

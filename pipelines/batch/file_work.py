@@ -7,11 +7,15 @@ workers are (`deployments/batch.py`).
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import logging
+import os
+import secrets
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from clearcast.audio.sound import encode_sound
@@ -27,10 +31,12 @@ from clearcast.services import Services
 from clearcast.speech.extraction import Extracted
 from clearcast.speech.extraction_file import write_extracted
 from clearcast.speech.formats import FORMATS, write_result
+from clearcast.speech.keywords import Keywords
+from clearcast.speech.keywords_file import Classified, write_keywords, write_table
 from clearcast.storage.places import open_place, split_address
 from pipelines.alone import Bench, Outcome
 from pipelines.batch.figures import figures_of, makers_of
-from pipelines.batch.plan import BatchOrder, Item, finished
+from pipelines.batch.plan import BatchOrder, Item
 from pipelines.batch.record import Record, record_name
 from pipelines.batch.stages import SharedStages, StageElsewhere, WorkGone
 from pipelines.recipe import Document, KeptSound
@@ -84,47 +90,67 @@ class FileWork:
         (folder / "stages").mkdir(parents=True, exist_ok=True, mode=0o700)
         # Somebody who worked on it at the same time may have finished it and removed the folder before.
         if (record := self._ended(item)) is not None:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(_remove, folder)
             return record
         try:
             record = await self._tried(item, folder)
         except StageElsewhere:
             return None
         except WorkGone:
-            return self._ended(item)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            return self._ended(item) or await self.do(item)
+        await asyncio.to_thread(_remove, folder)
         return record
 
     def _ended(self, item: Item) -> Record | None:
         """The record of a file that this run has brought to its end."""
-        record = finished(self._order, item)
-        return record if record is not None and record.run_id == self._order.run_id else None
+        record = Record.parse(self._order.place.read(record_name(self._order.pipeline, item.name)))
+        if record is None or (record.run_id, record.source) != (self._order.run_id, item.source):
+            return None
+        return record
 
     async def _tried(self, item: Item, folder: Path) -> Record:
         stages = SharedStages(folder, self._types, self._is_ours)
         try:
-            self._count_start(item, folder)
-            return await self._worked_on(item, folder, stages)
+            with self._visit(folder):
+                return await self._worked_on(item, folder, stages)
         except _HOPELESS as error:
             raise BatchStopped(error) from error
         except (StageElsewhere, WorkGone, BatchStopped):
             raise
         except ClearCastError as error:
+            _assert_there(folder)
             failed = self._failed(item, error.code, error.message, stages, retryable=error.retryable)
         except Exception as error:
+            _assert_there(folder)
             logger.exception("file of a batch failed")
             message = f"Something unexpected went wrong: {type(error).__name__}."
             failed = self._failed(item, ClearCastError.code, message, stages, retryable=True)
         await asyncio.to_thread(self._put_record, item, failed, folder)
         return failed
 
-    def _count_start(self, item: Item, folder: Path) -> None:
-        """A file that ends every worker that touches it must not end the batch."""
-        starts = folder / f"starts-{self._order.run_id}"
-        with starts.open("ab") as file:
-            file.write(b".")
-            if file.tell() > MOST_STARTS:
+    @contextmanager
+    def _visit(self, folder: Path) -> Iterator[None]:
+        """Be counted as one who works on the file. Each leaves a mark with a lock on it, which goes at the
+        end; a mark without a lock is that of a worker that died here. A file that ends every worker that
+        touches it must not end the batch. Raises ServiceError.
+        """
+        mark = folder / f"visit-{self._order.run_id}-{secrets.token_hex(4)}"
+        try:
+            descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError as error:
+            raise WorkGone from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            others = (path for path in folder.glob(f"visit-{self._order.run_id}-*") if path != mark)
+            if sum(map(_is_unlocked, others)) >= MOST_STARTS:
                 raise ServiceError("The worker died each time it worked on this file.")
+            yield
+            mark.unlink(missing_ok=True)
+        except Exception:
+            mark.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
 
     async def _worked_on(self, item: Item, folder: Path, stages: SharedStages) -> Record:
         options = self._order.options_of(item)
@@ -194,6 +220,9 @@ class FileWork:
     def _document_files(self, item: Item, name: str, result: Document, folder: Path) -> list[Path]:
         if isinstance(result, Extracted):
             texts = {".json": write_extracted(result)}
+        elif isinstance(result, Keywords):
+            table = write_table([Classified(item.name, result)], "csv")
+            texts = {".json": write_keywords(result), ".csv": table}
         else:
             recording = Path(item.name).name
             texts = {
@@ -250,3 +279,31 @@ class FileWork:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _is_unlocked(mark: Path) -> bool:
+    try:
+        descriptor = os.open(mark, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # its visitor has just left
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _assert_there(folder: Path) -> None:
+    """Raises WorkGone: what fails in a folder that somebody else removed says nothing about the file."""
+    if not folder.is_dir():
+        raise WorkGone
+
+
+def _remove(folder: Path) -> None:
+    """In one step for those who still look into it."""
+    gone = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.gone")
+    with suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

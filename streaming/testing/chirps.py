@@ -28,11 +28,13 @@ def _chirp() -> Sound:
 CHIRP = _chirp()
 
 
-def chirps(duration_s: float, noise: float = 0.003, seed: int = 0) -> Sound:
-    """Shape (n, 1): faint noise with a chirp at the start of every `CHIRP_PERIOD_S`."""
+def chirps(
+    duration_s: float, noise: float = 0.003, seed: int = 0, period_s: float = CHIRP_PERIOD_S
+) -> Sound:
+    """Shape (n, 1): faint noise with a chirp at the start of every period."""
     count = round(duration_s * SAMPLE_RATE_HZ)
     sound = np.random.default_rng(seed).normal(0, noise, count).astype(np.float32)
-    for start in range(0, count - len(CHIRP), round(CHIRP_PERIOD_S * SAMPLE_RATE_HZ)):
+    for start in range(0, count - len(CHIRP), round(period_s * SAMPLE_RATE_HZ)):
         sound[start : start + len(CHIRP)] += CHIRP
     return sound[:, np.newaxis]
 
@@ -55,12 +57,14 @@ def onsets(sound: npt.NDArray[np.float32]) -> list[int]:
     return found
 
 
-def delays_ms(said_s: Sequence[float], heard_s: Sequence[float]) -> list[float]:
-    """For every chirp heard, how long after the last one said before it, below `CHIRP_PERIOD_S`."""
+def delays_ms(
+    said_s: Sequence[float], heard_s: Sequence[float], period_s: float = CHIRP_PERIOD_S
+) -> list[float]:
+    """For every chirp heard, how long after the last one said before it, below the period."""
     said = np.asarray(said_s)
     found = []
     for heard in heard_s:
         index = int(np.searchsorted(said, heard)) - 1
-        if index >= 0 and heard - said[index] < CHIRP_PERIOD_S:
+        if index >= 0 and heard - said[index] < period_s:
             found.append(1000 * (heard - float(said[index])))
     return found

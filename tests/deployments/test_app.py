@@ -37,6 +37,18 @@ def test_one_machine_has_room_for_all_models_at_once(
     assert sum(one.num_gpus * one.max_replicas for one in limits) <= most_gpus + 1e-9
 
 
+def test_a_new_version_starts_beside_the_old_one_but_for_the_runner_of_jobs() -> None:
+    front = build(AppArgs(profile="cluster"))._bound_deployment
+    _, models, jobs = front.init_args
+    all_of_them = {name: one._bound_deployment for name, one in {**models, "jobs": jobs}.items()}
+    all_of_them["front"] = front
+    beside = {name for name, one in all_of_them.items() if one._deployment_config.max_surge_percent == 100}
+    # Its lock lets a second runner begin only when the first has gone.
+    assert beside == {*MODELS, "front"}
+    drain_s = load_settings("cluster").serve.drain_s
+    assert front._deployment_config.graceful_shutdown_timeout_s == drain_s
+
+
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SettingsInvalid, match="local"):
         build(AppArgs(profile="lokal"))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
+import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,14 +17,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from clearcast.local import local_services
 from clearcast.origin import ROOT
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from clearcast.testing.media import write_tone_wav
 from deployments.batch import Pool, plan_pools
+from pipelines.batch.file_work import FileWork
+from pipelines.batch.plan import BatchOrder
+from pipelines.batch.sources import find_items
 from pipelines.recipes import all_recipes
 
 FILES = 12
-PATIENCE_S = 240.0
+PATIENCE_S = 400.0
 
 Batch = Callable[[], subprocess.Popen[str]]
 
@@ -68,7 +73,9 @@ def batch(tmp_path: Path, sources: Path) -> Iterator[Batch]:
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+            process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -134,37 +141,41 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_pat
     assert len(after) == FILES + 1
 
 
-def test_kills_at_any_moment_change_no_result(batch: Batch, tmp_path: Path) -> None:
-    """The program, a worker, and Ray's own node, each killed once in the middle of a batch."""
-    finish(batch("undisturbed"))
-    expected = results(tmp_path / "undisturbed")
-    # Its stages must not help the other runs.
-    shutil.rmtree(tmp_path / "data")
+def test_kills_at_any_moment_change_no_result(batch: Batch, sources: Path, tmp_path: Path) -> None:
+    """A worker, the program, and Ray's own node are killed in the middle of one batch."""
+    expected = undisturbed(sources, tmp_path / "alone")
     folder = tmp_path / "results"
     chance = random.Random(7)
     done: dict[str, int] = {}
-    for count, whom in [(1, "worker"), (4, "program"), (7, "raylet")]:
+    for kills in ([(1, "worker"), (4, "program")], [(7, "raylet")]):
         process = batch()
-        wait_for_records(folder, min(count, FILES), process)
-        time.sleep(chance.uniform(0.0, 0.5))
-        before = records(folder)
-        assert {name: before[name] for name in done} == done
-        family = psutil.Process(process.pid).children(recursive=True)
-        kill(process, family, whom)
-        if whom == "worker":
-            finish(process)  # Ray starts another
-        else:
-            process.communicate(timeout=PATIENCE_S)
+        for count, whom in kills:
+            wait_for_records(folder, count, process)
+            time.sleep(chance.uniform(0.0, 0.5))
+            family = psutil.Process(process.pid).children(recursive=True)
+            kill(process, family, whom)
+        process.wait(PATIENCE_S)
         psutil.wait_procs(family, timeout=90)
-        done = {name: records(folder)[name] for name in before}
-        assert done == before
-        if whom == "worker":
-            shutil.rmtree(folder)
-            done = {}
+        now = records(folder)
+        assert {name: now[name] for name in done} == done, "nothing is done twice"
+        done = now
     finish(batch())
+    now = records(folder)
+    assert {name: now[name] for name in done} == done
     assert results(folder) == expected
     assert len(rows(folder)) == FILES + 1
     assert not list(folder.rglob("*.part"))
+
+
+def undisturbed(sources: Path, folder: Path) -> dict[str, bytes]:
+    """What the same work gives in this process, file by file."""
+    settings = load_settings("local").model_copy(update={"data_dir": folder / "data"})
+    place = str(folder / "results")
+    order = BatchOrder("boost", {}, ("json",), "flac", 24, place, settings, (), "run")
+    work = FileWork(order, local_services(settings))
+    for item in find_items([str(sources)], place, settings.storage):
+        assert asyncio.run(work.do(item)) is not None
+    return results(folder / "results")
 
 
 def kill(process: subprocess.Popen[str], family: list[psutil.Process], whom: str) -> None:
@@ -181,6 +192,46 @@ def profile(**shares: float) -> Settings:
     settings = load_settings("local")
     models = {name: DeploymentSettings(num_gpus=share) for name, share in shares.items()}
     return settings.model_copy(update={"serve": settings.serve.model_copy(update=models)})
+
+
+_POOLS = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+import ray
+from deployments.batch import over_pools, plan_pools
+from deployments.private_ray import start_private_ray
+from pipelines.batch.plan import BatchOrder
+from pipelines.batch.sources import find_items
+from tests.deployments.test_batch import profile
+
+sources, folder = sys.argv[1:]
+settings = profile(denoiser=0.25, booster=0.25).model_copy(update={"data_dir": Path(folder, "data")})
+place = str(Path(folder, "results"))
+order = BatchOrder("enhance", {"mode": "2x"}, ("json",), "flac", 24, place, settings, (), "run")
+pools = plan_pools(order.recipe, settings, workers=1, num_gpus=0.5)
+start_private_ray(num_cpus=3, num_gpus=1)
+items = find_items([sources], place, settings.storage)
+found = over_pools(order, items, pools)
+ended = {item.name: [record.outcome, sorted(record.outputs)] for item, record in found}
+ray.shutdown()
+print(json.dumps({"pools": [sorted(pool.groups or []) for pool in pools], "ended": ended}))
+"""
+
+
+def test_files_go_from_pool_to_pool(sources: Path, tmp_path: Path) -> None:
+    """Models with shares of a (pretended) GPU: decoded here, cleaned there, made louder last."""
+    command = [sys.executable, "-c", _POOLS, str(sources), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    made = subprocess.run(command, capture_output=True, env=environment, cwd=ROOT, check=False, text=True)
+    assert made.returncode == 0, made.stderr
+    found = json.loads(made.stdout)
+    assert found["pools"] == [["decode", "score"], ["denoise"], []]
+    ended = found["ended"]
+    assert len(ended) == FILES + 1
+    assert [name for name, (outcome, _) in ended.items() if outcome == "failed"] == ["broken"]
+    assert ended["tone-3"][1] == ["tone-3.boosted.flac", "tone-3.denoised.flac"]
+    assert list((tmp_path / "data" / "batch").iterdir()) == []
 
 
 def test_on_cpus_one_pool_does_everything() -> None:

@@ -16,6 +16,7 @@ from ray import serve
 from clearcast.audio.recording import Clip, Recording
 from clearcast.audio.sandbox import Prepared
 from clearcast.audio.sound import SoundReader
+from clearcast.engines.classify.contract import ClassifyOptions
 from clearcast.engines.diarize.contract import DiarizeOptions
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import LanguageUnsupported, NotFound, Overloaded, ServiceTimeout
@@ -48,7 +49,16 @@ def app(ray_cluster: None, serve_settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def served(app: str, serve_settings: Settings) -> Services:
-    names = ("diarizer", "embedder", "transcriber", "booster", "denoiser", "separator", "extractor")
+    names = (
+        "diarizer",
+        "embedder",
+        "transcriber",
+        "booster",
+        "denoiser",
+        "separator",
+        "extractor",
+        "classifier",
+    )
     return served_over(serve_settings, {name: serve.get_deployment_handle(name, app) for name in names})
 
 
@@ -115,6 +125,15 @@ async def test_killing_a_model_in_mid_meeting_ends_in_a_correct_result(
         local_services(serve_settings), clip_of(long_recording), duration_s, (), options
     )
     assert meeting == expected
+
+
+async def test_served_keywords_are_those_of_one_process(
+    served: Services, serve_settings: Settings, conversation: Prepared
+) -> None:
+    clip, options = clip_of(conversation.path), ClassifyOptions(keep_unknown=True)
+    found = await served.classifier.classify(clip, options)
+    assert found == await local_services(serve_settings).classifier.classify(clip, options)
+    assert len(found.words) > 10
 
 
 async def test_served_sounds_are_those_made_in_one_process(

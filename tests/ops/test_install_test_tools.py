@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "install_test_tools.sh"
-NEEDED = ("redis-server", "ffmpeg", "chromium", "node", "npm", "initdb")
+NEEDED = ("redis-server", "ffmpeg", "chromium", "node", "npm", "turnserver", "espeak-ng", "initdb")
 USED = ("bash", "cat", "chmod", "dirname", "mktemp", "rm", "seq", "tail")
 
 
@@ -55,7 +55,7 @@ def test_nothing_is_done_when_all_is_there(machine: Machine) -> None:
 
 
 def test_who_is_not_root_is_told_what_is_missing_and_how_to_get_it(machine: Machine) -> None:
-    for name in ("ffmpeg", "node", "npm", "initdb"):
+    for name in ("ffmpeg", "node", "npm", "turnserver", "espeak-ng", "initdb"):
         machine.program(name)
     machine.program("id", "echo 1000")
     machine.program("apt-get", "exit 0")

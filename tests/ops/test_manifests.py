@@ -148,6 +148,39 @@ def test_a_node_without_a_token_is_not_started(tmp_path: Path) -> None:
         environment_of(tmp_path)
 
 
+@pytest.mark.parametrize("path", LAUNCHER, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [("head", "start --head --port=6379"), ("worker", "start --address=10.0.0.1:6379")],
+)
+def test_the_launchers_commands_start_ray_with_the_nodes_address_and_secrets(
+    path: Path, role: str, expected: str, tmp_path: Path
+) -> None:
+    secrets = tmp_path / "clearcast-secrets"
+    secrets.mkdir()
+    (secrets / "environment").write_text("RAY_AUTH_TOKEN=only-for-this-test\n")
+    code = tmp_path / "clearcast"
+    (code / ".venv" / "bin").mkdir(parents=True)
+    (code / "ops").symlink_to(ROOT / "ops")
+    ray = code / ".venv" / "bin" / "ray"
+    ray.write_text('#!/bin/bash\necho "$RAY_AUTH_TOKEN $RAY_USE_TLS $PYTHONPATH $*"\n')
+    ray.chmod(0o755)
+    command = " && ".join(read(path)[f"{role}_start_ray_commands"])
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "RAY_HEAD_IP": "10.0.0.1"}
+        | {"CLEARCAST_NODE_ADDRESS": "10.1.2.3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    stopped, started = done.stdout.splitlines()
+    assert stopped.split()[-1] == "stop"
+    assert started.startswith(f"only-for-this-test 1 {code} {expected}")
+    assert "--node-ip-address=10.1.2.3" in started
+
+
 def test_the_serve_file_has_no_unknown_option() -> None:
     assert serve_faults(read(ROOT / "deployments" / "serve.yaml")) == []
 
@@ -223,6 +256,22 @@ def test_every_pod_starts_ray_as_one_machine_does_with_tls_and_not_as_root() -> 
             if one["name"].startswith("CLEARCAST__") or "TOKEN" in one["name"]
         ]
         assert secret and all("secretKeyRef" in one["valueFrom"] for one in secret)
+
+
+def test_a_pods_certificate_is_made_by_its_command_and_the_authoritys_key_is_gone(tmp_path: Path) -> None:
+    pod = ray_service()["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]
+    authority, tls = tmp_path / "authority", tmp_path / "tls"
+    tls.mkdir()
+    script = str(ROOT / "ops" / "cluster" / "make_certificates.sh")
+    subprocess.run(["bash", script, str(authority)], check=True)
+    *shell, command = pod["initContainers"][0]["command"]
+    command = command.replace("/authority", str(authority)).replace("/run/tls", str(tls))
+    environment = {"PATH": os.environ["PATH"], "POD_IP": "10.1.2.3"}
+    subprocess.run([*shell, command], cwd=ROOT, env=environment, check=True)
+    mounted = {Path(one["value"]).name for one in pod["containers"][0]["env"] if "_TLS_" in one["name"]}
+    assert mounted == {"ca.crt", "node.crt", "node.key"}
+    assert {path.name for path in tls.iterdir() if path.is_file()} >= mounted
+    assert not (tls / "ca.key").exists()
 
 
 def test_the_serve_configuration_of_kubernetes_is_that_of_the_serve_file() -> None:

@@ -35,12 +35,13 @@ async def test_loss_in_both_directions_is_not_heard_and_delays_nothing(room: Roo
     delays = delays_ms(mouth.chirp_times_s(), ear.chirp_times_s())
     await speaker.close()
     await listener.close()
-    early, late = np.median(delays[: len(delays) // 3]), np.median(delays[-len(delays) // 3 :])
+    # The least of each third: a delay that grows takes it along, other work on the machine does not.
+    early, late = min(delays[: len(delays) // 3]), min(delays[-len(delays) // 3 :])
     print(
         f"{percent} %: {network.lost} of {network.sent} lost; "
         f"came of those asked for again: {asked.came}/{asked.asked} and {again.came}/{again.asked}; "
         f"room: {voice.counts}, {delivered(voice.counts):.2%}; ear: {heard}, {delivered(heard):.2%}; "
-        f"p95 {np.percentile(delays, 95):.0f} ms; median {early:.0f} → {late:.0f} ms"
+        f"p95 {np.percentile(delays, 95):.0f} ms; least {early:.0f} → {late:.0f} ms"
     )
     assert network.lost > 0
     if percent >= 5:  # both ends ask, and both are answered: ours by the mouth's aiortc, the ear's by ours

@@ -14,7 +14,8 @@ import pytest
 import soundfile
 
 from clearcast.errors import NotFound, Overloaded, QuotaExceeded, StorageFull
-from clearcast.settings import LiveSettings, Settings
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.blob_files import FileBlobs
 from clearcast.storage.database import Database
 from clearcast.storage.intake import Intake

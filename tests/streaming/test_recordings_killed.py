@@ -35,7 +35,8 @@ _CHILD = """
 import asyncio, functools, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from clearcast.settings import LiveSettings, Settings
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.blob_files import FileBlobs
 from clearcast.storage.database import Database
 from clearcast.storage.job_records import JobRecords

@@ -11,7 +11,8 @@ import pytest
 
 from clearcast.accounts.accounts import accounts_of
 from clearcast.errors import RateLimited, RoomPasswordWrong, Unauthenticated
-from clearcast.settings import HttpSettings, LiveSettings, Settings
+from clearcast.settings import HttpSettings, Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.storage.blobs import open_blobs
 from clearcast.storage.database import Database
 from clearcast.storage.intake import Intake

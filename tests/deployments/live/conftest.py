@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from clearcast.ports import free_port
-from clearcast.settings import LiveSettings, Settings
+from clearcast.settings import Settings
+from clearcast.settings_live import LiveSettings
 from clearcast.testing.people import People, prepare_database
 from tests.deployments.live.stage import SetUp, Stage, running
 

@@ -143,6 +143,25 @@ def test_a_file_that_kills_its_workers_ends_as_a_record(order: BatchOrder, items
     assert done(order, items[0], services).outcome == "failed"
 
 
+def test_many_visits_that_end_well_are_no_deaths(order: BatchOrder, items: Sequence[Item]) -> None:
+    idle = FileWork(order, fake_services(), lambda _group: False)
+    for _ in range(MOST_STARTS + 1):
+        assert asyncio.run(idle.do(items[0])) is None
+    assert done(order, items[0]).outcome == "done"
+
+
+def test_many_workers_at_once_bring_a_file_to_one_end(order: BatchOrder, items: Sequence[Item]) -> None:
+    count = MOST_STARTS + 1
+
+    async def all_at_once() -> list[Record | None]:
+        works = (FileWork(order, fake_services()) for _ in range(count))
+        return await asyncio.gather(*(work.do(items[2]) for work in works))
+
+    records = asyncio.run(all_at_once())
+    assert [record is not None and record.outcome for record in records] == ["done"] * count
+    assert list(order.work_path.iterdir()) == []
+
+
 def test_two_workers_on_one_file_do_nothing_twice(order: BatchOrder, items: Sequence[Item]) -> None:
     transcriber = Counting(fake_services().transcriber)
     services = replace(fake_services(), transcriber=transcriber)
