@@ -115,7 +115,7 @@ class RealtimeTalk:
                 options=say.Options(**asdict(session.options)),
             )
             self._sitting = self._sittings.enter(person, hello, self._outbox)
-            self._sitting.start()
+            await self._sitting.start()
         await self._sitting.push(read_sound(event.get("audio")))
 
     async def _update(self, wanted: object) -> None:

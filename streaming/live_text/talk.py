@@ -191,7 +191,7 @@ class LiveTalk:
         return told.model_copy(update={"ref": message.ref})
 
     async def _start(self, sitting: Sitting, message: say.StartTranscription) -> Message:
-        sitting.start()
+        await sitting.start()
         return say.TranscriptionStarted(ref=message.ref)
 
     async def _flush(self, sitting: Sitting, message: say.Flush) -> Message:

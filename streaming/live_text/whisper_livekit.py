@@ -88,7 +88,7 @@ class WhisperLiveKitTalk:
             person = await self._introduce(self._config.credential, False)
             options = say.Options(language=self._config.language)
             sitting = self._sittings.enter(person, say.Hello(type="hello", options=options), self._outbox)
-            sitting.start()
+            await sitting.start()
             await (self._take_pcm if self._config.pcm else self._take_file)(sitting, first, folder)
             await sitting.stop()
             self._outbox.put(_Ready())

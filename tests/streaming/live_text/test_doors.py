@@ -22,6 +22,7 @@ from streaming.live_text.desk import RecognitionDesk
 from streaming.live_text.realtime import RealtimeTalk
 from streaming.live_text.sitting import LiveParts, Person
 from streaming.live_text.sittings import Sittings
+from streaming.live_text.talk import LiveTalk
 from streaming.live_text.whisper_livekit import WhisperLiveKitTalk, read_config
 from streaming.testing.spoken import Conversation, KnowsEveryWord, LoudIsSpeech
 from streaming.wire import WireClosed
@@ -39,6 +40,7 @@ class Line:
         self.incoming: asyncio.Queue[str | bytes | None] = asyncio.Queue()
         self.told: asyncio.Queue[Json] = asyncio.Queue()
         self.code: int | None = None
+        self.is_broken = False
 
     async def receive(self) -> str | bytes:
         message = await self.incoming.get()
@@ -47,6 +49,8 @@ class Line:
         return message
 
     async def send(self, text: str) -> None:
+        if self.is_broken:
+            raise WireClosed
         self.told.put_nowait(json.loads(text))
 
     async def close(self, code: int) -> None:
@@ -76,7 +80,7 @@ async def anybody(_credential: str | None, _with_voices: bool) -> Person:
 def sittings(tmp_path: Path) -> Sittings:
     embedder = FakeEmbedder()
     parts = LiveParts(
-        RecognitionDesk(KnowsEveryWord(CONVERSATION)),
+        RecognitionDesk(KnowsEveryWord(CONVERSATION, takes_s=0.05)),
         embedder,
         embedder,
         LoudIsSpeech,
@@ -172,6 +176,28 @@ async def test_without_a_place_the_client_is_told_to_come_again(sittings: Sittin
         await RealtimeTalk(second, sittings, anybody, None).run()
         assert (await second.until("error"))[-1]["error"]["code"] == "overloaded"
         assert second.code == 1013
+
+
+async def test_who_breaks_off_while_the_last_lines_are_made_is_told_them_later(sittings: Sittings) -> None:
+    """`stop_transcription`, and the connection breaks before its answer."""
+    first, second = Line(), Line()
+    talking = asyncio.create_task(LiveTalk(first, sittings, anybody).run())
+    first.say("hello")
+    resume = (await first.until("model_loaded"))[-1]["resume"]
+    first.say("start_transcription")
+    await first.until("transcription_started")
+    first.incoming.put_nowait((CONVERSATION.sound() * 32767).astype("<i2").tobytes())
+    first.say("stop_transcription")
+    first.is_broken = True
+    await talking
+    talking = asyncio.create_task(LiveTalk(second, sittings, anybody).run())
+    second.say("hello", resume=resume)
+    second.say("start_transcription")
+    second.say("close")
+    told = await second.until("closed")
+    assert [one["text"] for one in told if one["type"] == "transcription"] == [FIRST, SECOND]
+    assert [one["id"] for one in told if one["type"] == "transcription"] == [1, 2]
+    await talking
 
 
 async def test_whisperlivekit_is_told_the_whole_state_each_time(sittings: Sittings, tmp_path: Path) -> None:
