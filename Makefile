@@ -51,7 +51,6 @@ migration: .venv/ready
 
 .venv/ready: requirements.lock tools/make_environment.sh
 	@PYTHON=$(PYTHON) bash tools/make_environment.sh
-	@touch $@
 
 clean:
 	rm -rf .venv demo-output

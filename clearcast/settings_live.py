@@ -16,6 +16,10 @@ class LiveSettings(Section):
     enabled: bool = Field(default=True, description="Whether this server carries live rooms.")
     host: str = Field(default="127.0.0.1", description="Address the live gateway listens on.")
     port: int = Field(default=8001, ge=1, le=65535, description="Port the live gateway listens on.")
+    standby: bool = Field(
+        default=True,
+        description="Whether a second gateway stands by on each node, to serve at once when one dies.",
+    )
     public_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#]+(/[^?#]*)?$",

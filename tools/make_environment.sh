@@ -4,6 +4,12 @@
 # Where there is an NVIDIA GPU, or with GPU=1, also those of requirements-gpu.lock.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# One at a time: a second `make` waits here, and finds it done.
+exec 9< tools/make_environment.sh
+flock 9
+if [ -z "${GPU-}" ] && [ .venv/ready -nt requirements.lock ] && [ .venv/ready -nt tools/make_environment.sh ]; then
+  exit 0
+fi
 
 python=${PYTHON:-python3.11}
 if ! command -v "$python" >/dev/null || ! "$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
@@ -33,4 +39,5 @@ else
   .venv/bin/pip install --quiet --no-deps "${lists[@]}"
   .venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
 fi
+touch .venv/ready
 echo "The environment is ready after $((SECONDS - started)) s."

@@ -1,15 +1,17 @@
-"""The gateway as a Ray actor: one on every node, outside Serve, whose proxy is too slow for live work.
+"""The gateway as a Ray actor on every node, outside Serve, whose proxy is too slow for live work.
 
 What lives here: starting, finding and ending the actors, and the server inside. What does not: the app
 (`app.py`).
 
-An actor whose process dies is started again by Ray within seconds, without its rooms: clients come back by
-themselves. It is detached, so it survives the driver; who started it must end it.
+A node has two of them: one serves, one stands by with everything imported, and serves at once when the
+first one dies (`turn.py`). Ray starts the dead one again, and then that one stands by. Rooms are not kept:
+clients come back by themselves. Actors are detached: who started them must end them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -20,7 +22,7 @@ from typing import Any
 import ray
 import uvicorn
 from ray.actor import ActorHandle
-from ray.exceptions import RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clearcast.errors import NotFound, ServiceUnavailable
@@ -29,6 +31,7 @@ from clearcast.settings import Settings
 from deployments.handles import served_by
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
+from deployments.live.turn import Turn
 from deployments.private_ray import environment, without_hub_token
 from streaming.messages import MAX_MESSAGE_BYTES
 
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 START_S = 60.0
 STOP_S = 10.0
+_LOOK_EVERY_S = 0.1
 NAMESPACE = "clearcast"
 _EVERY_ADDRESS = {"0.0.0.0", "::"}  # noqa: S104 - what is compared with
 
@@ -47,7 +51,7 @@ class LiveGateway:
     def __init__(self, settings: Settings, node_id: str, app_name: str | None) -> None:
         """See `start_gateways`."""
         write_logs(sys.stderr, settings.log_level)
-        self._url = settings.live.url
+        self._turn = Turn(settings.data_path / "live-sound" / f"{node_id}-{settings.live.port}.lock")
         # None of the platform's models is loaded here: a recogniser that holds Python's lock while it
         # decodes would stop every voice of this node.
         services = None if app_name is None else served_by(app_name, settings)
@@ -59,6 +63,8 @@ class LiveGateway:
 
     def _serve(self) -> None:
         try:
+            if not self._turn.take():
+                return
             self._server.run()
         except SystemExit:  # how uvicorn says that it cannot start, for example because the port is taken
             logger.error("the live gateway could not start")
@@ -68,16 +74,15 @@ class LiveGateway:
         if not self._server.should_exit:
             os._exit(1)  # Ray starts this actor again
 
-    def ready(self) -> str:
-        """Where clients reach this node, once they can. Raises ServiceUnavailable when it cannot start."""
-        while not self._server.started:
-            if not self._thread.is_alive():
-                raise ServiceUnavailable("The live gateway could not start.", hint="See its log.")
-            time.sleep(0.05)
-        return self._url
+    def serves(self) -> bool:
+        """Whether clients reach this one. Raises ServiceUnavailable when it cannot start."""
+        if not self._thread.is_alive():
+            raise ServiceUnavailable("The live gateway could not start.", hint="See its log.")
+        return bool(self._server.started)
 
     def stop(self) -> None:
         """Everybody is told to come again; recordings are finished."""
+        self._turn.give_up()
         self._server.should_exit = True
         self._thread.join()
 
@@ -110,20 +115,36 @@ def gateway_server(settings: Settings, node_id: str, services: Services | None =
 
 
 def start_gateways(settings: Settings, app_name: str | None = None) -> tuple[str, ...]:
-    """One gateway on every living node that has none; gives the addresses of all. Blocks.
+    """A gateway on every living node that has none, and one that stands by; gives the addresses of all.
+    Blocks until they serve.
 
     Their models are those of the Serve application `app_name`, which runs already; without one each loads
     its own. Raises ServiceUnavailable when one cannot start.
     """
     settings = without_hub_token(settings)
-    actors = [
-        _gateway(settings_on(settings, node["NodeManagerAddress"]), node["NodeID"], app_name)
-        for node in _nodes()
-    ]
-    try:
-        return tuple(ray.get([actor.ready.remote() for actor in actors], timeout=START_S))
-    except RayTaskError as error:
-        raise ServiceUnavailable("The live gateway could not start.", hint="See its log.") from error
+    nodes = {node["NodeID"]: settings_on(settings, node["NodeManagerAddress"]) for node in _living_nodes()}
+    places = range(2 if settings.live.standby else 1)
+    first = {node_id: [_gateway(there, node_id, 0, app_name)] for node_id, there in nodes.items()}
+    for node_id, gateways in first.items():
+        _wait(node_id, gateways)
+    for node_id, there in nodes.items():
+        for place in places[1:]:
+            _gateway(there, node_id, place, app_name)
+    return tuple(there.live.url for there in nodes.values())
+
+
+def _wait(node_id: str, gateways: list[ActorHandle[LiveGateway]]) -> None:
+    """Until one of them, or one that was there before, serves. Raises ServiceUnavailable."""
+    until_s = time.monotonic() + START_S
+    while time.monotonic() < until_s:
+        try:
+            if any(ray.get([one.serves.remote() for one in gateways], timeout=START_S)):
+                return
+        except (RayTaskError, GetTimeoutError) as error:
+            raise ServiceUnavailable("The live gateway could not start.", hint="See its log.") from error
+        gateways = find_gateways(node_id)
+        time.sleep(_LOOK_EVERY_S)
+    raise ServiceUnavailable("The live gateway could not start.", hint="See its log.")
 
 
 def settings_on(settings: Settings, address: str) -> Settings:
@@ -139,47 +160,62 @@ def settings_on(settings: Settings, address: str) -> Settings:
 
 def stop_gateways() -> None:
     """End all of them: what is detached outlives Serve and its driver. Blocks."""
-    for node in _nodes():
-        try:
-            actor = find_gateway(node["NodeID"])
-        except NotFound:
-            continue
-        try:
-            ray.get(actor.stop.remote(), timeout=STOP_S)
-        except Exception as error:  # it ends even so
-            logger.warning("a live gateway did not stop by itself", exc_info=error)
-        ray.kill(actor, no_restart=True)
+    for node in _living_nodes():
+        gateways = find_gateways(node["NodeID"])
+        for gateway in sorted(gateways, key=_serves):  # who stands by must not take over
+            try:
+                ray.get(gateway.stop.remote(), timeout=STOP_S)
+            except Exception as error:  # it ends even so
+                logger.warning("a live gateway did not stop by itself", exc_info=error)
+            ray.kill(gateway, no_restart=True)
 
 
 def find_gateway(node_id: str) -> ActorHandle[LiveGateway]:
-    """The actor of a node. Raises NotFound."""
+    """The actor that serves on a node. Raises NotFound."""
+    for gateway in find_gateways(node_id):
+        if _serves(gateway):
+            return gateway
+    raise NotFound("No live gateway serves on that node.")
+
+
+def find_gateways(node_id: str) -> list[ActorHandle[LiveGateway]]:
+    """The actors of a node."""
+    found: list[ActorHandle[LiveGateway]] = []
+    for place in range(2):
+        with contextlib.suppress(ValueError):
+            found.append(ray.get_actor(_name(node_id, place), namespace=NAMESPACE))
+    return found
+
+
+def _serves(gateway: ActorHandle[LiveGateway]) -> bool:
     try:
-        actor: ActorHandle[LiveGateway] = ray.get_actor(_name(node_id), namespace=NAMESPACE)
-    except ValueError:
-        raise NotFound("No live gateway was started on that node.") from None
-    return actor
+        return bool(ray.get(gateway.serves.remote(), timeout=STOP_S))
+    except (RayError, GetTimeoutError):  # it is dead, or being started again
+        return False
 
 
-def _nodes() -> list[dict[str, Any]]:
+def _living_nodes() -> list[dict[str, Any]]:
     nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     return [node for node in nodes if node["Alive"]]
 
 
-def _gateway(settings: Settings, node_id: str, app_name: str | None) -> ActorHandle[LiveGateway]:
+def _gateway(
+    settings: Settings, node_id: str, place: int, app_name: str | None
+) -> ActorHandle[LiveGateway]:
     kind: Any = ray.remote(LiveGateway)  # a decorated class, for type checkers
     actor: ActorHandle[LiveGateway] = kind.options(
-        name=_name(node_id),
+        name=_name(node_id, place),
         namespace=NAMESPACE,
         get_if_exists=True,
         lifetime="detached",
         num_cpus=0.1,
         max_restarts=-1,
-        max_concurrency=4,  # `ready`, `stop` and `pid`; clients do not come through Ray
+        max_concurrency=4,  # `serves`, `stop` and `pid`; clients do not come through Ray
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         runtime_env={"env_vars": environment(1)},
     ).remote(settings, node_id, app_name)
     return actor
 
 
-def _name(node_id: str) -> str:
-    return f"live-{node_id}"
+def _name(node_id: str, place: int) -> str:
+    return f"live-{node_id}-{place}"

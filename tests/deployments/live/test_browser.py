@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
+import ray
+from aiortc import RTCSessionDescription
 from playwright.async_api import BrowserContext, Page, expect
 
 from clearcast.storage.rooms import RoomRecord
 from clearcast.testing.media import speech_like
+from deployments.live.actor import find_gateway, start_gateways, stop_gateways
 from streaming.opus import SAMPLE_RATE_HZ, Sound
+from streaming.peers import new_peer
 from streaming.testing.browser import chromium, recorded, statistics
+from streaming.testing.peers import Mouth
+from tests.deployments.live.sounds import strength, tone
 from tests.deployments.live.stage import SetUp, Stage, running
 
 WAIT_MS = 30_000
@@ -221,3 +231,57 @@ async def test_windows_come_back_by_themselves_after_a_restart(
         print(f"heard again {back_s:.1f} s after the server was there again")
         assert back_s < 2 * BACK_WITHIN_S, "on a busy machine; 5 s are promised"
         await expect(guest.locator("#error")).to_be_empty()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.usefixtures("ray_cluster")
+async def test_windows_come_back_by_themselves_after_a_kill(
+    make_stage: SetUp, browser: BrowserContext
+) -> None:
+    stage = make_stage()
+    room = stage.room()
+    node_id = str(ray.nodes()[0]["NodeID"])
+    await asyncio.to_thread(start_gateways, stage.settings)
+    try:
+        anna = await window(browser, stage, stage.people.create("anna"))
+        guest = await window(browser, stage, stage.token(room, "listen")[1], "Zahra")
+        await enter(anna, room)
+        await enter(guest, room)
+        await speak(anna)
+        await guest.click("#listen")
+        await until_heard(guest)
+        os.kill(await find_gateway(node_id).pid.remote(), signal.SIGKILL)
+        killed_s = time.monotonic()
+        for page in (anna, guest):
+            await expect(page.locator("#status")).to_have_attribute("data-state", "lost")
+        for page in (anna, guest):
+            await expect(page.locator("#status")).to_have_attribute("data-state", "in", timeout=2 * WAIT_MS)
+        await until_heard(guest)
+        back_s = time.monotonic() - killed_s
+        print(f"heard again {back_s:.1f} s after the kill")
+        assert back_s < 6 * BACK_WITHIN_S, "on a busy machine; 5 s are promised"
+    finally:
+        await asyncio.to_thread(stop_gateways)
+
+
+async def test_who_publishes_by_whip_is_heard_in_a_window(stage: Stage, browser: BrowserContext) -> None:
+    room, peer = stage.room(), new_peer()
+    peer.addTrack(Mouth(tone(440)))
+    await peer.setLocalDescription()
+    headers = {
+        "Content-Type": "application/sdp",
+        "Authorization": f"Bearer {stage.token(room, 'publish')[1]}",
+    }
+    async with httpx.AsyncClient(base_url=stage.url, timeout=20) as http:
+        published = await http.post(
+            f"/v1/rooms/{room.id}/whip", content=peer.localDescription.sdp, headers=headers
+        )
+    assert published.status_code == 201, published.text
+    await peer.setRemoteDescription(RTCSessionDescription(published.text, "answer"))
+    guest = await window(browser, stage, stage.token(room, "listen")[1], "Zahra")
+    await enter(guest, room)
+    await guest.click("#listen")
+    await until_heard(guest)
+    heard = await recorded(guest, HEARD, 1.0)
+    assert strength(heard[:, 0], 440) > 0.1
+    await peer.close()
