@@ -53,6 +53,12 @@ class LiveSettings(Section):
     max_transcriptions: int = Field(
         default=16, ge=1, description="Live transcriptions of one node at a time."
     )
+    max_streams: int = Field(
+        default=3, ge=1, description="Files that one node transcribes at a time while they are sent."
+    )
+    max_waiting_streams: int = Field(
+        default=10, ge=0, description="Files that wait for that; the next gets `overloaded`."
+    )
     max_recording_part_bytes: int = Field(
         default=512_000_000, ge=1_000_000, description="Bytes after which a track goes on in its next file."
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from ray import serve
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 from ray.serve.handle import DeploymentHandle
@@ -126,6 +127,18 @@ def _cause(error: RayTaskError) -> BaseException:
     while isinstance(cause, RayTaskError):
         cause = cause.cause
     return cast(BaseException, cause)
+
+
+MODELS = (
+    *("diarizer", "embedder", "transcriber", "booster", "denoiser", "separator", "extractor"),
+    "classifier",
+)
+"""The deployments that `served` calls."""
+
+
+def served_by(app_name: str, settings: Settings) -> Services:
+    """All services of a Serve application, in any process of its cluster. Raises as `served`."""
+    return served(settings, {name: serve.get_deployment_handle(name, app_name) for name in MODELS})
 
 
 def served(settings: Settings, handles: Mapping[str, DeploymentHandle[Any]]) -> Services:

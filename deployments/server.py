@@ -100,7 +100,7 @@ def _start_live(settings: Settings) -> tuple[str, ...]:
         return ()
     from deployments.live.actor import start_gateways
 
-    return start_gateways(settings)
+    return start_gateways(settings, APP_NAME)
 
 
 def _stop_live(settings: Settings) -> None:

@@ -20,7 +20,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 
@@ -32,6 +32,7 @@ import numpy as np
 
 from clearcast.audio.decode import Decoder
 from clearcast.audio.encode import FORMATS, Encoder
+from clearcast.audio.growing_file import GrowingFile
 from clearcast.audio.level import LevelMeter
 from clearcast.audio.probe import AudioInfo, describe, track_duration_s
 from clearcast.audio.recording import SAMPLE_RATE_HZ, write_header
@@ -50,6 +51,7 @@ from clearcast.errors import (
 
 _REPORT_EVERY_S = 0.2
 _BLOCK_SAMPLES = SAMPLE_RATE_HZ  # one second: limits are looked at this often
+_SOON_SAMPLES = SAMPLE_RATE_HZ // 20  # of a file that grows: somebody waits for its text
 # Sound this much shorter than the header claims has lost its end. Encoder delay, padding and rounding
 # stay below it.
 _MISSING_S = 0.5
@@ -66,6 +68,8 @@ class Order:
         target: where to write the working copy; None only describes the file.
         format_name: a key of `encode.FORMATS`, to write that instead of a working copy.
         full_band: write a sound file (`rf64`) with the recording's own rate and channels instead.
+        news: a pipe of this process's; the file grows until its other end is closed, and every byte in it
+            says that more of the file is there. The working copy then grows as soon as it can.
         max_duration_s: decoded seconds after which decoding stops with AudioTooLong.
         cpu_s: processor seconds; the kernel ends the process after them.
         memory_bytes: address space.
@@ -77,12 +81,13 @@ class Order:
     memory_bytes: int
     format_name: str | None = None
     full_band: bool = False
+    news: int | None = None
 
 
 def main() -> None:
     """Carry out the order in the first argument. Exit status 0 means that an answer was written."""
     order = Order(**json.loads(sys.argv[1]))
-    source = os.fdopen(0, "rb")
+    source = os.fdopen(0, "rb") if order.news is None else cast(BinaryIO, GrowingFile(0, order.news))
     target = None if order.target is None else Path(order.target).open("wb")  # noqa: SIM115
     # M4A is read once more at its end, to bring its index to the front.
     again = None if order.target is None else Path(order.target).open("rb")  # noqa: SIM115
@@ -130,7 +135,8 @@ def _carry_out(
 
 def _prepare(order: Order, media: Media, info: AudioInfo, target: BinaryIO) -> dict[str, Any]:
     """Write the working copy; returns the facts about it."""
-    decoder = Decoder(media, SAMPLE_RATE_HZ, 1, "s16", _BLOCK_SAMPLES)
+    is_growing = order.news is not None
+    decoder = Decoder(media, SAMPLE_RATE_HZ, 1, "s16", _SOON_SAMPLES if is_growing else _BLOCK_SAMPLES)
     progress = _Progress(media, info.duration_s)
     meter = LevelMeter()
     most_samples = round(order.max_duration_s * SAMPLE_RATE_HZ)
@@ -143,6 +149,8 @@ def _prepare(order: Order, media: Media, info: AudioInfo, target: BinaryIO) -> d
         pcm = block.samples.astype("<i2", copy=False)
         meter.add(pcm)
         target.write(pcm.tobytes())
+        if is_growing:
+            target.flush()
         progress.tell(num_samples / SAMPLE_RATE_HZ)
     if num_samples == 0:
         raise _no_sound(info)
@@ -259,11 +267,10 @@ class _Progress:
         if now_s - self._told_s < _REPORT_EVERY_S:
             return
         self._told_s = now_s
-        fraction = (
-            decoded_s / self._claimed_s
-            if self._claimed_s
-            else self._media.file.tell() / self._media.size_bytes
-        )
+        if self._claimed_s:
+            fraction = decoded_s / self._claimed_s
+        else:
+            fraction = self._media.file.tell() / max(1, self._media.size_bytes)
         _report({"fraction": round(min(1.0, fraction), 4)})
 
 

@@ -111,7 +111,9 @@ class Run:
         with self._lock:
             if self._stopped:
                 raise _stopped()
-            ready = None if _nursery is None else _nursery.start(order, source, complaints)
+            ready = None
+            if _nursery is not None and order.news is None:
+                ready = _nursery.start(order, source, complaints)
             self._process = ready or subprocess.Popen(
                 command(order),
                 stdin=source,
@@ -119,6 +121,7 @@ class Run:
                 stderr=complaints,
                 env=ENVIRONMENT,
                 cwd="/",
+                pass_fds=() if order.news is None else (order.news,),
                 start_new_session=True,  # Ctrl-C in the terminal is for this side to answer
             )
             return self._process

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -174,10 +175,11 @@ def validated(kind: type[T], values: object) -> T:
         raise ServiceUnavailable("The decoding process gave no usable answer.") from error
 
 
-async def in_thread(work: Callable[[Run], T]) -> T:
-    """Run `work` in a thread; when the caller is cancelled, end its process and wait for that."""
+async def in_thread(work: Callable[[Run], T], threads: Executor | None = None) -> T:
+    """Run `work` in one of these threads, or of the loop's own; when the caller is cancelled, end its
+    process and wait for that."""
     run = Run()
-    job = asyncio.ensure_future(asyncio.to_thread(work, run))
+    job = asyncio.get_running_loop().run_in_executor(threads, work, run)
     try:
         return await asyncio.shield(job)
     except asyncio.CancelledError:

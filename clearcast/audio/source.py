@@ -46,6 +46,7 @@ class Media:
 
     Attributes:
         has_video: True for moving pictures; a cover picture does not count.
+        size_bytes: 0 where the file still grows.
         id3_bytes: length of the tags in front of the sound.
     """
 
@@ -65,12 +66,13 @@ def open_media(source: Path | BinaryIO) -> Iterator[Media]:
     Raises AudioEmpty, AudioForbidden, AudioUnrecognised, AudioTruncated; OSError when reading fails.
     """
     with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
-        size_bytes = file.seek(0, 2)
-        if size_bytes == 0:
-            raise AudioEmpty("The file is empty (0 bytes).", hint="Check that the upload was complete.")
+        is_seekable = file.seekable()
+        size_bytes = file.seek(0, 2) if is_seekable else 0
         head, id3_bytes = read_head(file)
+        if not head and not id3_bytes:
+            raise AudioEmpty("The file is empty (0 bytes).", hint="Check that the upload was complete.")
         _refuse_lists_and_pictures(head)
-        reader = Reader(file)
+        reader = SeekableReader(file) if is_seekable else Reader(file)
         try:
             container = av.open(
                 reader,
@@ -92,7 +94,8 @@ def open_media(source: Path | BinaryIO) -> Iterator[Media]:
 
 
 class Reader:
-    """The file as FFmpeg sees it: bytes, without a name whose ending could steer the choice of a format.
+    """The file as FFmpeg sees it, from its first byte to its last: bytes, without a name whose ending could
+    steer the choice of a format.
 
     Attributes:
         failure: what went wrong when reading. Some demuxers take a failed read for the end of the file.
@@ -103,18 +106,22 @@ class Reader:
         self.tell = file.tell
         self.failure: MemoryError | OSError | None = None
 
-    def seek(self, offset: int, whence: int) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except (OSError, OverflowError, ValueError):
-            return -errno.EINVAL  # a damaged offset is for the demuxer to get over
-
     def read(self, size: int) -> bytes:
         try:
             return self._file.read(size)
         except (MemoryError, OSError) as error:
             self.failure = error
             raise
+
+
+class SeekableReader(Reader):
+    """One in which demuxers may go to and fro."""
+
+    def seek(self, offset: int, whence: int) -> int:
+        try:
+            return self._file.seek(offset, whence)
+        except (OSError, OverflowError, ValueError):
+            return -errno.EINVAL  # a damaged offset is for the demuxer to get over
 
 
 def _refuse_other_files(_url: str, _flags: int, _options: dict[str, Any]) -> Never:

@@ -36,6 +36,8 @@ COMMANDS = {
     "jobs": "jobs",
     "files": "files",
     "rooms": "rooms",
+    "live": "live",
+    "stream": "stream",
     "search": "search",
     "models": "models",
     "doctor": "doctor",

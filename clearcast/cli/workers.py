@@ -256,17 +256,21 @@ class ServerWorker:
 
 
 def connect(session: Session, server: ServerOptions) -> ClearCast:
-    """A client for --server, with the key of --api-key, of --key-file's first line, or stored for it."""
+    """A client for --server."""
     assert server.url is not None
-    api_key = server.api_key
-    if api_key is None and server.key_file is not None:
-        try:
-            api_key = server.key_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsInvalid(f"The key file {server.key_file} cannot be read.") from error
-    elif api_key is None:
-        api_key = StoredKeys(session.settings.config_path).key_for(server.url)
-    return ClearCast(server.url, api_key=api_key)
+    return ClearCast(server.url, api_key=key_for(session, server, server.url))
+
+
+def key_for(session: Session, server: ServerOptions, url: str) -> str | None:
+    """The key of --api-key, of --key-file's first line, or stored for `url`. Raises SettingsInvalid."""
+    if server.api_key is not None:
+        return server.api_key
+    if server.key_file is None:
+        return StoredKeys(session.settings.config_path).key_for(url)
+    try:
+        return server.key_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsInvalid(f"The key file {server.key_file} cannot be read.") from error
 
 
 def refuse_with_server(server: ServerOptions, **given: object) -> None:

@@ -182,7 +182,11 @@ def read_meeting(response: httpx.Response) -> Meeting:
 
 def read_transcript(response: httpx.Response, on_warning: OnWarning) -> Transcript:
     """A transcript from OpenAI's `verbose_json`, with the fields that ClearCast adds to it."""
-    values = read_object(response)
+    return transcript_of(read_object(response), on_warning)
+
+
+def transcript_of(values: Mapping[str, Any], on_warning: OnWarning) -> Transcript:
+    """As `read_transcript`, of the JSON object. Raises FileFormatInvalid."""
     for warning in values.get("warnings") or ():
         on_warning(str(warning))
     try:
@@ -253,14 +257,21 @@ def error_of(response: httpx.Response) -> ClearCastError:
         document = {}
     if not isinstance(document, dict):
         document = {}
-    kind = _classes().get(str(document.get("code"))) or _class_of_status(response.status_code)
-    message = str(document.get("detail") or f"The server answered {response.status_code}.")
+    waiting = {"retry_after_s": response.headers.get("Retry-After")}
+    document = {name: value for name, value in waiting.items() if value is not None} | document
+    return error_of_document(document, response.status_code)
+
+
+def error_of_document(document: Mapping[str, Any], status: int) -> ClearCastError:
+    """The error of a problem document, or of a WebSocket's message `error`, which has the same fields."""
+    kind = _classes().get(str(document.get("code"))) or _class_of_status(status)
+    message = str(document.get("detail") or f"The server answered {status}.")
     hint = document.get("hint")
     fields = {name: value for name, value in document.items() if name not in _DOCUMENT_FIELDS}
     if document.get("request_id"):
         fields["request_id"] = document["request_id"]
     if issubclass(kind, Overloaded):
-        announced = fields.pop("retry_after_s", response.headers.get("Retry-After"))
+        announced = fields.pop("retry_after_s", None)
         return kind(message, retry_after_s=_seconds(announced), hint=hint, **fields)
     return kind(message, hint=hint, **fields)
 

@@ -1,7 +1,7 @@
 """Live rooms on a cluster that runs already: `python -m deployments.live start | stop [PROFILE]`.
 
 `start` brings a gateway to every node that has none, also to nodes that joined later; `stop` ends them all.
-`clearcast serve` does both by itself.
+`clearcast serve` does both by itself. The platform (`serve deploy`) must run: its models are used.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import ray
 
 from clearcast.settings import load_settings
 from deployments.live.actor import start_gateways, stop_gateways
+from deployments.server import APP_NAME
 
 
 def main(arguments: list[str]) -> int:
@@ -22,7 +23,8 @@ def main(arguments: list[str]) -> int:
     if arguments[0] == "stop":
         stop_gateways()
         return 0
-    for url in start_gateways(load_settings(arguments[1] if len(arguments) > 1 else None)):
+    settings = load_settings(arguments[1] if len(arguments) > 1 else None)
+    for url in start_gateways(settings, APP_NAME):
         print(f"Live rooms  {url}/rooms")
     return 0
 

@@ -26,7 +26,9 @@ from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from clearcast.errors import NotFound, ServiceUnavailable
+from clearcast.services import Services
 from clearcast.settings import Settings
+from deployments.handles import served_by
 from deployments.ingress.log_lines import write_logs
 from deployments.live.app import create_gateway
 from deployments.live.turn import Turn
@@ -46,10 +48,14 @@ class LiveGateway:
     """The actor's class. Its server runs from the actor's making on, also when Ray makes it anew after a
     crash, in a thread with an event loop of its own."""
 
-    def __init__(self, settings: Settings, node_id: str) -> None:
+    def __init__(self, settings: Settings, node_id: str, app_name: str | None) -> None:
+        """See `start_gateways`."""
         write_logs(sys.stderr, settings.log_level)
         self._turn = Turn(settings.data_path / "live-sound" / f"{node_id}-{settings.live.port}.lock")
-        self._server = gateway_server(settings, node_id)
+        # None of the platform's models is loaded here: a recogniser that holds Python's lock while it
+        # decodes would stop every voice of this node.
+        services = None if app_name is None else served_by(app_name, settings)
+        self._server = gateway_server(settings, node_id, services)
         # Ray has put uvloop's policy in place, which starts no child processes for asyncio's own loops.
         asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
         self._thread = threading.Thread(target=self._serve, name="live-gateway", daemon=True)
@@ -85,11 +91,11 @@ class LiveGateway:
         return os.getpid()
 
 
-def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
-    """The server of one node, not started yet."""
+def gateway_server(settings: Settings, node_id: str, services: Services | None = None) -> uvicorn.Server:
+    """The server of one node, not started yet. Without `services` its models run in this process."""
     live = settings.live
     config = uvicorn.Config(
-        create_gateway(settings, node_id),
+        create_gateway(settings, node_id, services),
         host=live.host,
         port=live.port,
         ssl_certfile=None if live.tls_certificate is None else str(live.tls_certificate),
@@ -108,21 +114,22 @@ def gateway_server(settings: Settings, node_id: str) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def start_gateways(settings: Settings) -> tuple[str, ...]:
+def start_gateways(settings: Settings, app_name: str | None = None) -> tuple[str, ...]:
     """A gateway on every living node that has none, and one that stands by; gives the addresses of all.
     Blocks until they serve.
 
-    Raises ServiceUnavailable when one cannot start.
+    Their models are those of the Serve application `app_name`, which runs already; without one each loads
+    its own. Raises ServiceUnavailable when one cannot start.
     """
     settings = without_hub_token(settings)
     nodes = {node["NodeID"]: settings_on(settings, node["NodeManagerAddress"]) for node in _living_nodes()}
     places = range(2 if settings.live.standby else 1)
-    first = {node_id: [_gateway(there, node_id, 0)] for node_id, there in nodes.items()}
+    first = {node_id: [_gateway(there, node_id, 0, app_name)] for node_id, there in nodes.items()}
     for node_id, gateways in first.items():
         _wait(node_id, gateways)
     for node_id, there in nodes.items():
         for place in places[1:]:
-            _gateway(there, node_id, place)
+            _gateway(there, node_id, place, app_name)
     return tuple(there.live.url for there in nodes.values())
 
 
@@ -192,7 +199,9 @@ def _living_nodes() -> list[dict[str, Any]]:
     return [node for node in nodes if node["Alive"]]
 
 
-def _gateway(settings: Settings, node_id: str, place: int) -> ActorHandle[LiveGateway]:
+def _gateway(
+    settings: Settings, node_id: str, place: int, app_name: str | None
+) -> ActorHandle[LiveGateway]:
     kind: Any = ray.remote(LiveGateway)  # a decorated class, for type checkers
     actor: ActorHandle[LiveGateway] = kind.options(
         name=_name(node_id, place),
@@ -204,7 +213,7 @@ def _gateway(settings: Settings, node_id: str, place: int) -> ActorHandle[LiveGa
         max_concurrency=4,  # `serves`, `stop` and `pid`; clients do not come through Ray
         scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False),
         runtime_env={"env_vars": environment(1)},
-    ).remote(settings, node_id)
+    ).remote(settings, node_id, app_name)
     return actor
 
 

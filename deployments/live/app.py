@@ -29,21 +29,24 @@ from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
-from deployments.live import legacy, live_text, page, sockets, whip
+from deployments.live import file_streams, legacy, live_text, page, sockets, text_doors, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
 from deployments.live.meetings import order_meeting
 from deployments.live.metrics import LiveMetrics
-from deployments.live.state import LiveState
+from deployments.live.state import FileStreams, LiveState
 from deployments.live.watch import Watch
 from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
 from streaming.bus_chat import BusChat
 from streaming.hall import Hall
 from streaming.live_room import Surroundings
+from streaming.live_text.places import Places
 from streaming.live_text.sittings import Sittings
 from streaming.presence import open_presence
 from streaming.recordings import Recordings
+
+_TEXT = (live_text, file_streams, text_doors)
 
 
 def create_gateway(settings: Settings, node_id: str, services: Services | None = None) -> FastAPI:
@@ -70,7 +73,7 @@ def create_gateway(settings: Settings, node_id: str, services: Services | None =
         redoc_url=None,
     )
     app.state.ingress = ingress
-    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy, live_text):
+    for part in (rooms, room_people, room_memories, monitoring, whip, page, sockets, legacy, *_TEXT):
         app.include_router(part.router)
     problems.install(app)
     app.add_middleware(FrontDoor, metrics=ingress.metrics)
@@ -108,14 +111,22 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
     sound_path = ingress.settings.data_path / "live-sound" / node_id
-    sittings = Sittings(
-        await live_text.live_parts(ingress.services, ingress.settings), sound_path, live.max_transcriptions
+    listener = await live_text.listener_of(ingress.settings)
+    parts = await live_text.live_parts(ingress.services, ingress.settings, listener)
+    sittings = Sittings(parts, sound_path / "spoken", live.max_transcriptions)
+    streams = FileStreams(
+        places=Places(live.max_streams, live.max_waiting_streams),
+        transcriber=ingress.services.transcriber,
+        follow=listener.follow,
+        limits=ingress.settings.audio,
+        folder=sound_path / "files",
     )
+    await asyncio.to_thread(streams.prepare)
     recordings.open()
     hall.start()
     watch.start()
     try:
-        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings)
+        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings, streams)
     finally:
         await sittings.close()
         await hall.close()

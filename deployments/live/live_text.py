@@ -19,6 +19,7 @@ from clearcast.accounts.scopes import covers
 from clearcast.audio.recording import Clip
 from clearcast.engines.engine import EngineContext
 from clearcast.engines.transcribe.contract import TranscriptionEngine
+from clearcast.engines.voice_activity.contract import VoiceActivityEngine
 from clearcast.engines.voice_activity.silero import SileroEngine, SileroOptions
 from clearcast.errors import Forbidden, MessageMalformed, Unauthenticated
 from clearcast.local import engine_from
@@ -72,14 +73,12 @@ class SoundSocket:
 async def live_socket(socket: WebSocket) -> None:
     state = live_state_of(socket)
     await socket.accept()
-    introduce = functools.partial(_introduce, state.ingress)
-    await LiveTalk(SoundSocket(socket), state.sittings, introduce, bearer_of(socket)).run()
+    ask = functools.partial(introduce, state.ingress)
+    await LiveTalk(SoundSocket(socket), state.sittings, ask, bearer_of(socket)).run()
 
 
-async def live_parts(services: Services, settings: Settings) -> LiveParts:
-    """What the sittings of one process share. Raises EngineUnknown, ModelMissing."""
-    listener = SileroEngine(SileroOptions(), EngineContext(settings.models_path))
-    await asyncio.to_thread(listener.load)
+async def live_parts(services: Services, settings: Settings, listener: SileroEngine) -> LiveParts:
+    """What the sittings of one process share; `listener` is loaded. Raises EngineUnknown."""
     recogniser = engine_from(TranscriptionEngine, settings)
 
     async def make_sample(clips: Sequence[Clip]) -> VoiceSample:
@@ -96,8 +95,18 @@ async def live_parts(services: Services, settings: Settings) -> LiveParts:
     )
 
 
-async def _introduce(state: IngressState, credential: str | None, with_voices: bool) -> Person:
-    """Raises Unauthenticated, Forbidden, RateLimited."""
+async def listener_of(settings: Settings) -> SileroEngine:
+    """What hears speech in sound that comes, in this process: a stream's network has a memory. With the
+    profile's options where that has the same engine. Raises ModelMissing."""
+    engine = engine_from(VoiceActivityEngine, settings)
+    if not isinstance(engine, SileroEngine):
+        engine = SileroEngine(SileroOptions(), EngineContext(settings.models_path))
+    await asyncio.to_thread(engine.load)
+    return engine
+
+
+async def introduce(state: IngressState, credential: str | None, with_voices: bool) -> Person:
+    """See `streaming.live_text.talk.Introduce`. Raises Unauthenticated, Forbidden, RateLimited."""
     principal = await _principal(state, credential)
     if not covers(principal.scopes, (_SCOPE,)):
         raise Forbidden("This key may not do that.", hint=f"It needs the scope {_SCOPE}.", scope=_SCOPE)

@@ -1,4 +1,5 @@
-"""`/rooms`: a page to try live rooms by hand, static files without anything from elsewhere."""
+"""`/rooms` and `/live`: pages to try live rooms and live text by hand, static files without anything from
+elsewhere."""
 
 from __future__ import annotations
 
@@ -19,6 +20,11 @@ _PARTS = {
     "rooms_connection.js": "text/javascript",
     "rooms_sound.js": "text/javascript",
 }
+_LIVE_PARTS = {
+    "live.css": "text/css",
+    "live.js": "text/javascript",
+    "live_sound.js": "text/javascript",
+}
 # ws: and wss: because a room may live on another node, whose address this one does not know.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ws: wss:;"
@@ -38,6 +44,20 @@ async def read_part(name: str) -> FileResponse:
     if name not in _PARTS:
         raise NotFound("The page has no such part.")
     return _file(name, _PARTS[name])
+
+
+@router.get("/live")
+async def read_live_page() -> FileResponse:
+    """As the page of rooms."""
+    return _file("live.html", "text/html")
+
+
+@router.get("/live/{name}")
+async def read_live_part(name: str) -> FileResponse:
+    """Its script and style. Raises NotFound."""
+    if name not in _LIVE_PARTS:
+        raise NotFound("The page has no such part.")
+    return _file(name, _LIVE_PARTS[name])
 
 
 def _file(name: str, media_type: str) -> FileResponse:

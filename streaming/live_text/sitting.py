@@ -93,6 +93,7 @@ class Sitting:
             self._voices.register(voice)
         self._registration: Registration | None = None
         self._transcription: LiveTranscription | None = None
+        self._stopping: asyncio.Task[None] | None = None
         self._lines: deque[say.Transcription] = deque(maxlen=REMEMBERED_LINES)
         self._told_lines = 0
         self._heard = 0  # samples at 16 kHz
@@ -167,10 +168,11 @@ class Sitting:
     async def _save(self, name: str, sample: VoiceSample) -> None:
         await asyncio.to_thread(self.person.save, name, sample)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Sound from here on is transcribed. Does nothing while it is."""
         if self._transcription is not None:
             return
+        await self._stopped()
         self._drop_registration()
         folder = self._folder / f"sound-{next(self._numbers)}"
         folder.mkdir()
@@ -190,13 +192,17 @@ class Sitting:
             await self._transcription.flush()
 
     async def stop(self) -> None:
-        """All lines are told; sound from here on is not transcribed."""
+        """All lines are told; sound from here on is not transcribed. Goes on when the caller is cancelled,
+        because his connection broke: who comes back is told the lines."""
         transcription, self._transcription = self._transcription, None
         if transcription is not None:
-            try:
-                await transcription.finish()
-            finally:
-                await transcription.close()
+            self._stopping = asyncio.create_task(_finish(transcription))
+        await self._stopped()
+
+    async def _stopped(self) -> None:
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
+            self._stopping = None
 
     def _tell(self, event: LiveEvent) -> None:
         match event:
@@ -221,8 +227,18 @@ class Sitting:
 
     async def close(self) -> None:
         """At once; nothing of it stays on disk."""
+        if self._stopping is not None:
+            self._stopping.cancel()
+            await asyncio.gather(self._stopping, return_exceptions=True)
         transcription, self._transcription = self._transcription, None
         if transcription is not None:
             await transcription.close()
         self._drop_registration()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+async def _finish(transcription: LiveTranscription) -> None:
+    try:
+        await transcription.finish()
+    finally:
+        await transcription.close()

@@ -39,6 +39,20 @@ class SoundWire(Protocol):
     async def close(self, code: int) -> None: ...
 
 
+async def send_all(outbox: Outbox, wire: SoundWire) -> None:
+    """Everything that is put into the outbox, up to its goodbye, or until the other side is gone."""
+    while True:
+        item = await outbox.next()
+        if isinstance(item, Goodbye):
+            await wire.close(item.code)
+            return
+        try:
+            async with asyncio.timeout(SEND_WITHIN_S):
+                await wire.send(write_message(item))
+        except (WireClosed, TimeoutError):
+            return
+
+
 class LiveTalk:
     """A client from his hello to the end of his connection."""
 
@@ -117,7 +131,7 @@ class LiveTalk:
         await self._wire.close(close_code(error))
 
     async def _stay(self, sitting: Sitting) -> None:
-        writing = asyncio.create_task(self._write())
+        writing = asyncio.create_task(send_all(self._outbox, self._wire))
         reading = asyncio.create_task(self._read(sitting))
         try:
             await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
@@ -168,18 +182,6 @@ class LiveTalk:
             self._outbox.close(1000)
             self._is_over = True
 
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.next()
-            if isinstance(item, Goodbye):
-                await self._wire.close(item.code)
-                return
-            try:
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    await self._wire.send(write_message(item))
-            except (WireClosed, TimeoutError):
-                return
-
     async def _start_registration(self, sitting: Sitting, message: say.StartRegistration) -> Message:
         sitting.start_registration(message.speaker_id, message.name)
         return say.RegistrationStarted(ref=message.ref, speaker_id=message.speaker_id)
@@ -189,7 +191,7 @@ class LiveTalk:
         return told.model_copy(update={"ref": message.ref})
 
     async def _start(self, sitting: Sitting, message: say.StartTranscription) -> Message:
-        sitting.start()
+        await sitting.start()
         return say.TranscriptionStarted(ref=message.ref)
 
     async def _flush(self, sitting: Sitting, message: say.Flush) -> Message:

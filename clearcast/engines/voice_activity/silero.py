@@ -106,18 +106,53 @@ class SileroEngine(VoiceActivityEngine):
         return FrameScorer(self._session)
 
     def _run(self, recording: Recording, progress: Progress) -> tuple[Span, ...]:
-        scorer, segmenter = self.new_scorer(), SpeechSegmenter(self.options.rules)
-        spans: list[SampleSpan] = []
+        follower = self.follow()
+        spans: list[Span] = []
         total = recording.num_samples
         for start, sound in recording.windows(self.options.window_frames * FRAME_SAMPLES / SAMPLE_RATE_HZ):
-            end = start + len(sound)
-            spans += segmenter.push(scorer.score(_filled(sound) if end >= total else sound))
-            progress(end / total)
-        spans += segmenter.finish(total)
-        return tuple(
-            Span(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
-            for start, end in padded(spans, total, self.options.pad_s)
-        )
+            spans += follower.push(sound)
+            progress((start + len(sound)) / total)
+        return (*spans, *follower.finish())
+
+    def follow(self) -> SpeechFollower:
+        """For a recording that still grows. The engine must be loaded."""
+        return SpeechFollower(self.new_scorer(), self.options.rules)
+
+
+class SpeechFollower:
+    """The speech of one recording as it comes; the same spans as for the whole at once."""
+
+    def __init__(self, scorer: FrameScorer, rules: SpeechRules) -> None:
+        self._scorer, self._segmenter = scorer, SpeechSegmenter(rules)
+        self._waiting = np.zeros(0, np.float32)
+        self._num_samples = 0
+        self._spans: list[SampleSpan] = []  # the last one told and those after it
+        self._told = 0  # how many of `_spans`
+
+    def push(self, samples: FloatAudio) -> list[Span]:
+        """The spans that are known for certain with these samples (float32, 16 kHz), in order. One is told
+        when the next has ended, which may share the pause between them."""
+        self._num_samples += len(samples)
+        waiting = np.concatenate((self._waiting, samples))
+        whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
+        self._waiting = waiting[whole:]
+        if whole:
+            self._spans += self._segmenter.push(self._scorer.score(waiting[:whole]))
+        return self._tell(len(self._spans) - 1)
+
+    def finish(self) -> list[Span]:
+        """The rest: the recording ends here."""
+        if self._num_samples:
+            self._spans += self._segmenter.push(self._scorer.score(_filled(self._waiting)))
+            self._spans += self._segmenter.finish(self._num_samples)
+        return self._tell(len(self._spans))
+
+    def _tell(self, until: int) -> list[Span]:
+        if until <= self._told:
+            return []
+        wide = padded(self._spans, self._num_samples, self._segmenter.rules.pad_s)[self._told : until]
+        self._spans, self._told = self._spans[until - 1 :], 1
+        return [Span(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ) for start, end in wide]
 
 
 def _filled(sound: FloatAudio) -> FloatAudio:

@@ -1,0 +1,199 @@
+"""Live text: how soon lines and previews come after what was said, at 1 and 8 sockets; how many words live
+costs against the whole recording; three streams of files at once against one after another.
+
+Real speech from the shared set, sent as fast as it was spoken to the whole platform over Serve. The end of
+speech is the last moment within 40 dB of a clip's loudest frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from websockets.asyncio.client import connect
+
+from bench.row import Row
+from bench.transcription import Clip, clips
+from bench.word_error import WordErrors, word_errors
+from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
+from clearcast.client import ClearCast
+from clearcast.ports import free_port
+from clearcast.settings import Settings, load_settings
+from deployments.server import running
+
+CLIPS = 6  # for each socket
+SOCKETS = (1, 8)
+PAUSE_S = 1.5
+_PIECE = SAMPLE_RATE_HZ // 10
+_SPEECH_DB = -40.0
+
+
+@dataclass
+class Heard:
+    """What one socket was told. Attributes:
+    final_ms: from the end of each clip's speech to the line that has its last word.
+    partial_ms: from the beginning of each clip's speech to its first preview or line.
+    """
+
+    final_ms: list[float] = field(default_factory=list)
+    partial_ms: list[float] = field(default_factory=list)
+    errors: WordErrors = WordErrors()
+
+
+def rows() -> Iterator[Row]:
+    heard = [one for one in clips() if len(one.samples) < 15 * SAMPLE_RATE_HZ]
+    if not heard:
+        return
+    with tempfile.TemporaryDirectory() as place:
+        settings = _settings(Path(place))
+        with running(settings) as addresses, ClearCast(addresses.url) as client:
+            gateway = addresses.live_urls[0].replace("http", "ws", 1)
+            yield from _live_rows(gateway, heard, _batch_errors(client, heard[:CLIPS], Path(place)))
+            yield from _stream_rows(gateway, heard[0])
+
+
+def _settings(folder: Path) -> Settings:
+    settings = load_settings("local")
+    return settings.model_copy(
+        update={
+            "data_dir": folder / "data",
+            "http": settings.http.model_copy(update={"port": free_port(), "require_key": False}),
+            "live": settings.live.model_copy(update={"port": free_port()}),
+        }
+    )
+
+
+def _batch_errors(client: ClearCast, heard: Sequence[Clip], folder: Path) -> WordErrors:
+    total = WordErrors()
+    for number, clip in enumerate(heard):
+        path = folder / f"{number}.wav"
+        soundfile.write(path, clip.samples, SAMPLE_RATE_HZ)
+        total += word_errors(clip.text, client.transcribe(path, language="en").text)
+    return total
+
+
+def _live_rows(gateway: str, heard: Sequence[Clip], batch: WordErrors) -> Iterator[Row]:
+    alone_ms = 0.0
+    for sockets in SOCKETS:
+        told = asyncio.run(_all_sockets(gateway, heard, sockets))
+        finals = [one for each in told for one in each.final_ms]
+        partials = [one for each in told for one in each.partial_ms]
+        final_ms = float(np.percentile(finals, 95))
+        case = f"{sockets} sockets" if sockets > 1 else "1 socket"
+        alone_ms = alone_ms or final_ms
+        yield Row("live", case, "final_text_p95_ms", final_ms, "ms", alone_ms, final_ms / alone_ms)
+        yield Row("live", case, "first_partial_p95_ms", float(np.percentile(partials, 95)), "ms")
+        if sockets == 1:
+            live = told[0].errors
+            yield Row("live", case, "WER", live.rate, "", batch.rate, live.rate / batch.rate)
+
+
+async def _all_sockets(gateway: str, heard: Sequence[Clip], sockets: int) -> list[Heard]:
+    """Each begins with another clip, a little later than the one before."""
+
+    async def one(number: int) -> Heard:
+        await asyncio.sleep(0.7 * number)
+        turned = [*heard[number % len(heard) :], *heard[: number % len(heard)]]
+        return await _one_socket(gateway, turned[:CLIPS])
+
+    return list(await asyncio.gather(*(one(number) for number in range(sockets))))
+
+
+async def _one_socket(gateway: str, heard: Sequence[Clip]) -> Heard:
+    async with connect(f"{gateway}/v1/live", max_size=None) as socket:
+        options = {"language": "en", "speakers": 0}
+        await socket.send(json.dumps({"type": "hello", "options": options}))
+        await socket.send(json.dumps({"type": "start_transcription"}))
+        while json.loads(await socket.recv())["type"] != "transcription_started":
+            pass
+        told: list[tuple[float, dict[str, Any]]] = []
+
+        async def listen() -> None:
+            async for message in socket:
+                told.append((time.monotonic(), json.loads(message)))  # noqa: PERF401 - read while it comes
+
+        listening = asyncio.create_task(listen())
+        sound = [part for clip in heard for part in (clip.samples, _silence())]
+        began_s = await _pace(socket, np.concatenate(sound))
+        await socket.send(json.dumps({"type": "close"}))
+        await listening
+    return _judged(heard, told, began_s)
+
+
+def _silence() -> FloatAudio:
+    return np.zeros(round(PAUSE_S * SAMPLE_RATE_HZ), np.float32)
+
+
+async def _pace(socket: Any, samples: FloatAudio) -> float:
+    """Send each piece when its last sample was spoken; gives the moment of the first sample."""
+    pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    began_s = time.monotonic()
+    for at in range(0, len(pcm), 2 * _PIECE):
+        due_s = began_s + (at // 2 + _PIECE) / SAMPLE_RATE_HZ
+        await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+        await socket.send(pcm[at : at + 2 * _PIECE])
+    return began_s
+
+
+def _judged(heard: Sequence[Clip], told: Sequence[tuple[float, dict[str, Any]]], began_s: float) -> Heard:
+    found = Heard()
+    first = 0.0
+    for clip in heard:
+        last = first + len(clip.samples) / SAMPLE_RATE_HZ + PAUSE_S
+        start_s, end_s = _speech_of(clip.samples)
+        own = [
+            (at_s, message)
+            for at_s, message in told
+            if message["type"] in ("partial", "transcription")
+            and first - PAUSE_S / 2 <= message["start_s"] < last - PAUSE_S / 2
+        ]
+        lines = [(at_s, message) for at_s, message in own if message["type"] == "transcription"]
+        if lines:
+            found.final_ms.append(1000 * (lines[-1][0] - began_s - first - end_s))
+            found.partial_ms.append(1000 * (own[0][0] - began_s - first - start_s))
+        found.errors += word_errors(clip.text, " ".join(message["text"] for _, message in lines))
+        first = last
+    return found
+
+
+def _speech_of(samples: FloatAudio) -> tuple[float, float]:
+    """First and last second of speech."""
+    frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
+    levels_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
+    loud = np.flatnonzero(levels_db > levels_db.max() + _SPEECH_DB)
+    return float(loud[0]) / 100, float(loud[-1] + 1) / 100
+
+
+def _stream_rows(gateway: str, clip: Clip) -> Iterator[Row]:
+    """Three at once; reference: three one after another."""
+    pcm = (np.clip(np.tile(clip.samples, 3), -1, 1) * 32767).astype("<i2")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        soundfile.write(file.name, pcm, SAMPLE_RATE_HZ)
+        content = Path(file.name).read_bytes()
+
+    async def at_once(number: int) -> float:
+        began_s = time.monotonic()
+        await asyncio.gather(*(_stream(gateway, content) for _ in range(number)))
+        return time.monotonic() - began_s
+
+    alone_s = sum(asyncio.run(at_once(1)) for _ in range(3))
+    together_s = asyncio.run(at_once(3))
+    yield Row("live", "3 streams of files", "wall", together_s, "s", alone_s, together_s / alone_s)
+
+
+async def _stream(gateway: str, content: bytes) -> None:
+    async with connect(f"{gateway}/v1/stream", max_size=None) as socket:
+        await socket.send(json.dumps({"type": "file", "options": {"language": "en"}}))
+        for at in range(0, len(content), 32_000):
+            await socket.send(content[at : at + 32_000])
+        await socket.send(json.dumps({"type": "end"}))
+        last = [json.loads(message) async for message in socket][-1]
+        assert last["type"] == "done", last
