@@ -1,7 +1,7 @@
 """DeepFilterNet2 on one stream: sound to features, through the network's step, and back to sound.
 
 What lives here: features, the order of frames at both ends, one state for each channel. What does not: the
-network (`_dfn_network`) and who runs it (`_dfn_onnx`). Heavy: imported inside `load()` only.
+network (`_dfn_network`) and who runs it (`_dfn_kept`, `_dfn_onnx`). Heavy: imported inside `load()` only.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from libdf import DF, erb
 
+from clearcast.engines.denoise._dfn_kept import StreamNetwork
 from clearcast.engines.denoise._resampling import Sound
 from clearcast.engines.denoise._stream import DenoiseCore
-
-Arrays = list[npt.NDArray[np.float32]]
 
 _BLOCK_FRAMES = 100  # more at a time falls out of the processor's cache and is no faster
 
@@ -27,22 +26,16 @@ _ERB_SCALE_DB = np.float32(40.0)
 
 
 class DfnCore(DenoiseCore):
-    """`step` takes and gives lists of arrays as `_dfn_network.StreamStep` does."""
+    """The network on every channel by itself."""
 
-    def __init__(
-        self,
-        step: Callable[[Arrays], Arrays],
-        initial_state: Arrays,
-        params: Any,
-        alpha: float,
-        channels: int,
-    ) -> None:
+    def __init__(self, network: StreamNetwork, channels: int) -> None:
+        params = network.params
         self.sample_rate_hz = params.sr
         self.hop_samples = params.hop_size
         look_ahead = params.conv_lookahead + params.df_lookahead
         self.lag_samples = look_ahead * params.hop_size + params.fft_size - params.hop_size
         self._tail_frames = params.fft_size // params.hop_size
-        self._channels = [_Channel(step, initial_state, params, alpha) for _ in range(channels)]
+        self._channels = [_Channel(network) for _ in range(channels)]
 
     def process(self, samples: Sound) -> Sound:
         size = _BLOCK_FRAMES * self.hop_samples
@@ -68,11 +61,10 @@ class DfnCore(DenoiseCore):
 class _Channel:
     """One channel's state."""
 
-    def __init__(
-        self, step: Callable[[Arrays], Arrays], initial_state: Arrays, params: Any, alpha: float
-    ) -> None:
-        self._step = step
-        self._state = initial_state
+    def __init__(self, network: StreamNetwork) -> None:
+        params, alpha = network.params, network.params.alpha
+        self._step = network.step
+        self._state = network.state
         self._df: Any = DF(params.sr, params.fft_size, params.hop_size, params.nb_erb, params.min_nb_freqs)
         self._widths = self._df.erb_widths()
         self._alpha, self._beta = np.float32(alpha), np.float32(1) - np.float32(alpha)

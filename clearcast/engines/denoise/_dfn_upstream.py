@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from loguru import logger
 
+from clearcast.engines.denoise._dfn_kept import checkpoint_of
 from clearcast.errors import ModelCorrupt
 
 
@@ -87,21 +88,6 @@ def load_upstream(folder: Path) -> Loaded:
     except Exception as error:  # whatever torch, pickle and the reader of config.ini find wrong
         raise ModelCorrupt(f"The DeepFilterNet model in {folder} cannot be read: {error}") from error
     return Loaded(model, params, float(alpha))
-
-
-def checkpoint_of(folder: Path) -> Path:
-    """The checkpoint that upstream takes: the best of the latest epoch. Raises ModelCorrupt."""
-    found = [
-        path for path in (folder / "checkpoints").glob("model_*.ckpt.best") if _epoch(path) is not None
-    ]
-    if not found or not (folder / "config.ini").is_file():
-        raise ModelCorrupt(f"{folder} does not hold config.ini and checkpoints/model_<epoch>.ckpt.best.")
-    return max(found, key=lambda path: _epoch(path) or 0)
-
-
-def _epoch(path: Path) -> int | None:
-    number = path.name.split(".")[0].removeprefix("model_")
-    return int(number) if number.isdecimal() else None
 
 
 def _refuse_strange_weights(model: Any, folder: Path) -> None:

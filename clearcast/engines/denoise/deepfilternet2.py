@@ -13,9 +13,7 @@ import importlib.metadata
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Literal
 
 from clearcast.engines.denoise._stream import DenoiseCore
 from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions
@@ -24,6 +22,9 @@ from clearcast.engines.model_choice import device_for, given_folder, is_path, pu
 from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
+
+if TYPE_CHECKING:
+    from clearcast.engines.denoise._dfn_kept import StreamNetwork
 
 _PUBLISHED = ModelSpec(
     name="deepfilternet2",
@@ -60,8 +61,6 @@ class Deepfilternet2Engine(DenoiseEngine):
     options: Deepfilternet2Options
     can_post_filter = True
 
-    _upstream: Any
-
     @classmethod
     def models(cls, options: Deepfilternet2Options) -> tuple[ModelSpec, ...]:
         if is_path(options.model):
@@ -78,12 +77,9 @@ class Deepfilternet2Engine(DenoiseEngine):
 
     def _load(self) -> None:
         self._folder = self._find()
-        from clearcast.engines.denoise._dfn_upstream import load_upstream
-
-        self._upstream = load_upstream(self._folder)
-        self._steps: dict[bool, tuple[Any, list[Any]]] = {}
-        self._steps_lock = threading.Lock()
-        self._step(post_filter=False)
+        self._networks: dict[bool, StreamNetwork] = {}
+        self._networks_lock = threading.Lock()
+        self._network(post_filter=False)
 
     def _find(self) -> Path:
         if self.models(self.options):
@@ -93,23 +89,33 @@ class Deepfilternet2Engine(DenoiseEngine):
             raise ModelCorrupt(f"{folder} is no DeepFilterNet2 model: config.ini is missing.")
         return folder
 
-    def _step(self, post_filter: bool) -> tuple[Any, list[Any]]:
-        """(step over frames, state before the first), made when first asked for."""
-        from clearcast.engines.denoise._dfn_network import StreamStep
-        from clearcast.engines.denoise._dfn_onnx import onnx_step, torch_step
-        from clearcast.engines.denoise._dfn_upstream import checkpoint_of
+    def _network(self, post_filter: bool) -> StreamNetwork:
+        """Made when first asked for."""
+        with self._networks_lock:
+            if post_filter not in self._networks:
+                self._networks[post_filter] = self._read_or_made(post_filter)
+            return self._networks[post_filter]
 
-        with self._steps_lock:
-            if post_filter not in self._steps:
-                network = StreamStep(self._upstream.model, self._upstream.params, post_filter).eval()
-                state = [tensor.numpy() for tensor in network.initial_state()]
-                if self.options.backend == "onnx":
-                    sources = (checkpoint_of(self._folder), self._folder / "config.ini")
-                    run = onnx_step(network, sources, self.options.threads)
-                else:
-                    run = torch_step(network, self._device())
-                self._steps[post_filter] = (run, state)
-            return self._steps[post_filter]
+    def _read_or_made(self, post_filter: bool) -> StreamNetwork:
+        from clearcast.engines.denoise._dfn_kept import KeptExport, StreamParams, network_of
+
+        kept = KeptExport.of(self._folder, post_filter)
+        if self.options.backend == "onnx":
+            network = kept.read(self.options.threads)
+            if network is not None:
+                return network
+        from clearcast.engines.denoise._dfn_network import StreamStep
+        from clearcast.engines.denoise._dfn_onnx import exported, torch_network
+        from clearcast.engines.denoise._dfn_upstream import load_upstream
+
+        upstream = load_upstream(self._folder)
+        step = StreamStep(upstream.model, upstream.params, post_filter).eval()
+        params = StreamParams.of(upstream.params, upstream.alpha)
+        if self.options.backend == "torch":
+            return torch_network(step, params, self._device())
+        content = exported(step)
+        kept.write(content, params)
+        return network_of(content, params, self.options.threads)
 
     def _device(self) -> str:
         import torch
@@ -119,6 +125,4 @@ class Deepfilternet2Engine(DenoiseEngine):
     def _open(self, channels: int, options: DenoiseOptions) -> DenoiseCore:
         from clearcast.engines.denoise._dfn_core import DfnCore
 
-        step, state = self._step(options.post_filter)
-        assert all(part.dtype == np.float32 for part in state)
-        return DfnCore(step, state, self._upstream.params, self._upstream.alpha, channels)
+        return DfnCore(self._network(options.post_filter), channels)

@@ -112,7 +112,33 @@ def test_the_exported_network_is_kept_once_for_each_checkpoint(tmp_path: Path, c
     assert kept.stat().st_mtime_ns == written_ns
     write_deepfilternet2(folder, conv_channels=16, hidden=64, seed=1)
     assert not np.allclose(cleaned(engine_on(folder), samples), first)
-    assert len(list((folder / "checkpoints").iterdir())) == 3
+    assert len(list((folder / "checkpoints").glob("*.onnx"))) == 2
+
+
+def test_what_was_kept_is_read_without_pytorch(tmp_path: Path, cleaned: Cleaned) -> None:
+    folder = write_deepfilternet2(tmp_path / "a", conv_channels=16, hidden=64)
+    cleaned(engine_on(folder), speech_like(0.1, 48_000))
+    code = f"""
+import sys
+from pathlib import Path
+from clearcast.engines.denoise.contract import DenoiseEngine
+from clearcast.engines.engine import EngineContext, make_engine
+options = {{"model": {str(folder)!r}}}
+engine = make_engine(DenoiseEngine, "deepfilternet2", options, EngineContext(Path(".")))
+engine.load()
+print(engine.open_stream(48_000, 1).delay_samples, "torch" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2400", "False"]
+
+
+def test_half_a_kept_network_is_made_anew(tmp_path: Path, cleaned: Cleaned) -> None:
+    samples = speech_like(0.3, 48_000)
+    folder = write_deepfilternet2(tmp_path / "a", conv_channels=16, hidden=64)
+    first = cleaned(engine_on(folder), samples)
+    (kept,) = (folder / "checkpoints").glob("*.onnx")
+    kept.write_bytes(kept.read_bytes()[:1000])
+    assert np.array_equal(cleaned(engine_on(folder), samples), first)
 
 
 def test_the_environment_and_other_peoples_logging_stay_out_of_it(full_size: Path) -> None:
