@@ -137,10 +137,10 @@ class _Screen:
 
 
 def _line(message: dict[str, Any]) -> Text:
-    number, start_s = message["speaker_id"], int(message["start_s"])
+    number, start_s = message.get("speaker_id"), int(message["start_s"])
     line = Text(f"{start_s // 60:02d}:{start_s % 60:02d}  ", style="dim")
     if number is not None:
-        name = message["name"] or f"Speaker {number + 1}"
+        name = message.get("name") or f"Speaker {number + 1}"
         line.append(f"{name}: ", style=f"bold {_COLOURS[number % len(_COLOURS)]}")
     line.append(message["text"], style="none")
     return line

@@ -84,6 +84,16 @@ async def test_a_recording_becomes_lines(environment: dict[str, str], stage: Sta
 
 
 @pytest.mark.timeout(240)
+async def test_people_read_times_and_speakers(
+    environment: dict[str, str], stage: Stage, phrase: Path
+) -> None:
+    process = await start(environment, stage, "live", "--file", phrase, "--fast", "-l", "en")
+    code, out, notes = await ended(process)
+    assert code == 0, notes
+    assert out.startswith("00:00  Speaker 1: ")
+
+
+@pytest.mark.timeout(240)
 async def test_ctrl_c_tells_the_last_line(environment: dict[str, str], stage: Stage, phrase: Path) -> None:
     """Interrupted in mid-sentence: what was said up to there is shown, and the program ends well."""
     samples, rate_hz = soundfile.read(phrase, dtype="int16")
