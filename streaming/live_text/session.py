@@ -30,15 +30,15 @@ from streaming.live_text.desk import RecognitionDesk
 from streaming.live_text.lines import Failed, Lag, Line, LiveEvent, Partial, Speaker
 from streaming.live_text.options import LiveOptions
 from streaming.live_text.sound import SoundTrail
-from streaming.live_text.speakers import SpokenBy, VoicesHeard
+from streaming.live_text.speakers import Heard, SpokenBy, VoicesHeard
 from streaming.live_text.utterances import OpenUtterance, Utterance, UtteranceWatch
 
 logger = logging.getLogger(__name__)
 
 _MARGIN = SAMPLE_RATE_HZ // 2  # of silence around speech: recognisers expect some
 _FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
-_PREVIEW_STEP = SAMPLE_RATE_HZ
-_GUESSED_PAUSE = round(0.16 * SAMPLE_RATE_HZ)  # a pause this long may be the end
+_PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
+_GUESSED_PAUSE = round(0.12 * SAMPLE_RATE_HZ)  # a pause this long may be the end
 _BEHIND_S, _CAUGHT_UP_S = 4.0, 1.0
 _FAR_BEHIND_S = 60.0
 _MOST_AT_A_TIME_S = 25.0
@@ -47,11 +47,12 @@ _ATTEMPTS, _WAIT_S = 4, 0.5  # where the recogniser is overloaded or being repla
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """The text of an utterance that may have ended."""
+    """What an utterance is that may have ended."""
 
     start: int
     end: int
     transcript: Transcript
+    heard: Heard
 
 
 class LiveTranscription:
@@ -182,9 +183,13 @@ class LiveTranscription:
         """Tell the lines of these utterances, which are then done with."""
         start, end = utterances[0].start, utterances[-1].end
         try:
-            transcript = self._guessed(utterances) or await self._transcribe_at_last(utterances)
-            parts = await self._voices.who(self._trail, start, end)
-            for line in self._lines_of(transcript, parts):
+            known = self._guessed(utterances)
+            if known is None:
+                known = await asyncio.gather(
+                    self._transcribe_at_last(utterances), self._voices.listen(self._trail, start, end)
+                )
+            transcript, heard = known
+            for line in self._lines_of(transcript, await self._voices.who(heard)):
                 self._tell(line)
         except ClearCastError as error:
             self._tell(Failed(error, start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ))
@@ -195,12 +200,12 @@ class LiveTranscription:
             self._ended.popleft()
         self._done_until = end
 
-    def _guessed(self, utterances: list[Utterance]) -> Transcript | None:
+    def _guessed(self, utterances: list[Utterance]) -> tuple[Transcript, Heard] | None:
         guess, self._guess = self._guess, None
         if guess is None or len(utterances) != 1:
             return None
         same = (guess.start, guess.end) == (utterances[0].start, utterances[0].end)
-        return guess.transcript if same else None
+        return (guess.transcript, guess.heard) if same else None
 
     def _may_have_ended(self, current: OpenUtterance) -> bool:
         if current.quiet_since is None or current.quiet_since == self._guessed_pause:
@@ -211,29 +216,45 @@ class LiveTranscription:
         assert current.quiet_since is not None
         self._guessed_pause = current.quiet_since
         utterance = Utterance(current.start, current.quiet_since)
-        transcript = await self._foresee(utterance)
-        if transcript is not None:
-            self._guess = _Guess(utterance.start, utterance.end, transcript)
+        seen = await asyncio.gather(
+            self._foresee(utterance),
+            self._voices.listen(self._trail, utterance.start, utterance.end),
+            return_exceptions=True,
+        )
+        transcript, heard = seen
+        if isinstance(transcript, Transcript) and isinstance(heard, Heard):
+            self._guess = _Guess(utterance.start, utterance.end, transcript, heard)
+            self._show(utterance, transcript)
         return True
 
     async def _preview(self, current: OpenUtterance) -> bool:
-        if self._previewed != current.start:
-            self._agreement, self._previewed = Agreement(), current.start
-            self._preview_at = current.start + _FIRST_PREVIEW
+        self._begin_previews(current.start)
         if self._watch.position < self._preview_at or current.quiet_since is not None:
             return False
         heard = Utterance(current.start, self._watch.position)
         transcript = await self._foresee(heard)
-        # The next one when so much more was said that it is worth it, and the desk had as long a rest.
-        took = self._watch.position - heard.end
-        self._preview_at = heard.end + max(_PREVIEW_STEP, 2 * took)
-        if transcript is not None and not self._ended:
-            hearing = self._agreement.hear(transcript.text.split())
-            stable = len(" ".join(hearing.words[: hearing.stable]))
-            start_s, end_s = heard.start / SAMPLE_RATE_HZ, heard.end / SAMPLE_RATE_HZ
-            if hearing.words:
-                self._tell(Partial(" ".join(hearing.words), stable, start_s, end_s))
+        if transcript is not None:
+            self._show(heard, transcript)
         return True
+
+    def _begin_previews(self, start: int) -> None:
+        if self._previewed != start:
+            self._agreement, self._previewed = Agreement(), start
+            self._preview_at = start + _FIRST_PREVIEW
+
+    def _show(self, heard: Utterance, transcript: Transcript) -> None:
+        """A preview; not the next one before so much more was said that it is worth it, and the desk had a
+        rest of three times as long as this one took."""
+        took = self._watch.position - heard.end
+        self._begin_previews(heard.start)
+        self._preview_at = heard.end + max(_PREVIEW_STEP, 4 * took)
+        if self._ended or not self._options.partials:
+            return
+        hearing = self._agreement.hear(transcript.text.split())
+        stable = len(" ".join(hearing.words[: hearing.stable]))
+        start_s, end_s = heard.start / SAMPLE_RATE_HZ, heard.end / SAMPLE_RATE_HZ
+        if hearing.words:
+            self._tell(Partial(" ".join(hearing.words), stable, start_s, end_s))
 
     async def _foresee(self, utterance: Utterance) -> Transcript | None:
         try:
@@ -260,6 +281,7 @@ class LiveTranscription:
         clip, zero_s = self._trail.clip(first, last)
         options = TranscribeOptions(
             language=self._options.language,
+            beam_size=1,  # soon rather than a little better
             voice_activity=False,
             speech=tuple(
                 Span(one.start / SAMPLE_RATE_HZ - zero_s, one.end / SAMPLE_RATE_HZ - zero_s)

@@ -10,6 +10,7 @@ may be more.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -53,6 +54,16 @@ class _Voice:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """A stretch, in seconds since the stream began, and the voiceprints of windows of it; None where a
+    window holds too little."""
+
+    whole: Span
+    windows: tuple[Span, ...]
+    embeddings: tuple[Embedding | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SpokenBy:
     """A stretch, in seconds since the stream began, and whose voice it is; None where that is not known."""
 
@@ -78,43 +89,62 @@ class VoicesHeard:
         self._voices.append(_Voice(number, voice.name, voice.voiceprint, is_registered=True))
         return number
 
-    async def who(self, trail: SoundTrail, start: int, end: int) -> tuple[SpokenBy, ...]:
-        """Whose voice is heard where in samples [start, end), without gaps, neighbours being different."""
+    async def listen(self, trail: SoundTrail, start: int, end: int) -> Heard:
+        """Voiceprints of samples [start, end). Nothing is learned from them yet."""
         whole = Span(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ)
         if not self._most:
-            return (SpokenBy(whole, None),)
+            return Heard(whole, (), ())
         windows = _windows(whole)
         clips = [
             trail.clip(round(span.start_s * SAMPLE_RATE_HZ), round(span.end_s * SAMPLE_RATE_HZ))[0]
             for span in windows
         ]
         embeddings = await self._embedder.embed([[clip] for clip in clips])
-        found = [
-            None if embedding is None else await self._voice_of(embedding, span.duration_s)
-            for span, embedding in zip(windows, embeddings, strict=True)
-        ]
-        return _joined(whole, windows, found)
+        return Heard(whole, tuple(windows), embeddings)
 
-    async def _voice_of(self, embedding: Embedding, heard_s: float) -> Speaker | None:
-        best, score = None, -1.0
-        for voice in self._voices:
-            (likeness,) = await self._embedder.likeness(voice.voiceprint, [embedding])
-            if best is None or likeness > score:
-                best, score = voice, likeness
-        if best is not None and score >= self._similarity:
-            best.hear(embedding)
-            return Speaker(best.id, best.name, score)
-        if heard_s >= _NEW_VOICE_S and len(self._voices) < self._most:
-            return Speaker(self._meet(embedding))
-        # Nobody else is expected, or it is too short to be somebody new: the likeliest, whose name is
-        # not claimed.
-        return None if best is None else Speaker(best.id, None, score)
+    async def who(self, heard: Heard) -> tuple[SpokenBy, ...]:
+        """Whose voice is heard where, without gaps, neighbours being different."""
+        if not heard.windows:
+            return (SpokenBy(heard.whole, None),)
+        known = [one for one in heard.embeddings if one is not None]
+        alike = list(await asyncio.gather(*(self._alike(voice, known) for voice in self._voices)))
+        found: list[Speaker | None] = []
+        for window, embedding in zip(heard.windows, heard.embeddings, strict=True):
+            if embedding is None:
+                found.append(None)
+                continue
+            place = sum(one is not None for one in heard.embeddings[: len(found)])
+            speaker = self._nearest(embedding, [scores[place] for scores in alike])
+            if speaker is None or (speaker.score or 0.0) < self._similarity:
+                if window.duration_s >= _NEW_VOICE_S and len(self._voices) < self._most:
+                    voice = self._meet(embedding)
+                    alike.append(await self._alike(voice, known))
+                    speaker = Speaker(voice.id)
+                elif speaker is not None:
+                    # Nobody else is expected, or it is too short to be somebody new: the likeliest, whose
+                    # name is not claimed.
+                    speaker = Speaker(speaker.id, None, speaker.score)
+            found.append(speaker)
+        return _joined(heard.whole, heard.windows, found)
 
-    def _meet(self, embedding: Embedding) -> int:
-        """A new voice, which nobody registered; its speaker id."""
+    async def _alike(self, voice: _Voice, embeddings: Sequence[Embedding]) -> tuple[float, ...]:
+        return await self._embedder.likeness(voice.voiceprint, embeddings) if embeddings else ()
+
+    def _nearest(self, embedding: Embedding, scores: Sequence[float]) -> Speaker | None:
+        """The likeliest voice, which has been heard again if it is like enough."""
+        if not scores:
+            return None
+        place = int(np.argmax(scores))
+        voice, score = self._voices[place], scores[place]
+        if score >= self._similarity:
+            voice.hear(embedding)
+        return Speaker(voice.id, voice.name, score)
+
+    def _meet(self, embedding: Embedding) -> _Voice:
+        """A new voice, which nobody registered."""
         number = max((one.id for one in self._voices), default=-1) + 1
         self._voices.append(_Voice(number, None, embedding, is_registered=False))
-        return number
+        return self._voices[-1]
 
 
 def _windows(whole: Span) -> list[Span]:

@@ -3,7 +3,9 @@
 The model comes inside the package: a semi-continuous acoustic model and a trigram of general American
 English. Expect about every second word to be wrong in ordinary speech; results are labelled "rough".
 
-Hints it cannot use are ignored: beam_size, temperature, hotwords, initial_prompt, batched.
+A beam size of 1 searches less: 0.12 CPU-seconds per second of sound instead of 0.20, 49 instead of 47 % of
+words wrong (21 clips). Other beam sizes are all the same. Hints it cannot use are ignored: temperature,
+hotwords, initial_prompt, batched.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ _MARGIN_S = 0.5  # silence kept around speech: the model expects some, and its m
 _LONGEST_S = 15.0  # the search grows with length and its language model knows sentences, not minutes
 _SEARCHED_AT_ONCE_S = 600.0
 _SHORTEST_S = 0.1  # nothing to decode in less than a few frames
+_GREEDY_HMMS_PER_FRAME = 3000
 _VARIANT = re.compile(r"\(\d+\)$")  # "and(2)": the second pronunciation of "and"
 
 
@@ -45,7 +48,6 @@ class PocketSphinxEngine(TranscriptionEngine):
     quality = "rough"
     languages: ClassVar[frozenset[str] | None] = frozenset({"en"})
 
-    _decoder: Any
     _speech_finder: VoiceActivityEngine
 
     @property
@@ -53,12 +55,21 @@ class PocketSphinxEngine(TranscriptionEngine):
         return "en-us"
 
     def _load(self) -> None:
+        self._decoders: dict[bool, Any] = {}
+        self._decoding = threading.Lock()
+        self._decoder(greedy=False)
+        self._speech_finder = make_engine(VoiceActivityEngine, "silero", {}, self.context)
+
+    def _decoder(self, greedy: bool) -> Any:
+        """A decoder, made when first asked for: each holds a model of its own, 95 MB."""
         # The package of this file's name: absolute imports never find this file.
         from pocketsphinx import Decoder
 
-        self._decoder = Decoder(loglevel="FATAL")  # its log goes to the terminal past Python's logging
-        self._decoding = threading.Lock()
-        self._speech_finder = make_engine(VoiceActivityEngine, "silero", {}, self.context)
+        if greedy not in self._decoders:
+            options = {"maxhmmpf": _GREEDY_HMMS_PER_FRAME} if greedy else {}
+            # Its log goes to the terminal past Python's logging.
+            self._decoders[greedy] = Decoder(loglevel="FATAL", **options)
+        return self._decoders[greedy]
 
     def _run(
         self,
@@ -71,7 +82,7 @@ class PocketSphinxEngine(TranscriptionEngine):
         segments = []
         stretch = Span(start_s, max(start_s, end_s))
         for utterance in self._utterances(recording, stretch, options):
-            if words := self._decode(recording, utterance):
+            if words := self._decode(recording, utterance, options.beam_size == 1):
                 segments.append(_segment(words))
             progress((utterance.end_s - stretch.start_s) / stretch.duration_s)
         progress(1.0)
@@ -103,21 +114,22 @@ class PocketSphinxEngine(TranscriptionEngine):
             for span in self._speech_finder.detect(sound):
                 yield Span(part.start_s + span.start_s, part.start_s + span.end_s)
 
-    def _decode(self, recording: Recording, utterance: Span) -> list[Word]:
+    def _decode(self, recording: Recording, utterance: Span, greedy: bool) -> list[Word]:
         samples = recording.read(utterance.start_s, utterance.end_s)
         if len(samples) < _SHORTEST_S * SAMPLE_RATE_HZ:
             return []
         with self._decoding:
+            decoder = self._decoder(greedy)
             # Forget the noise level and the cepstral mean of whatever was decoded before.
-            self._decoder.reinit_feat()
-            self._decoder.start_utt()
+            decoder.reinit_feat()
+            decoder.start_utt()
             # The whole utterance at once: its own cepstral mean is then subtracted. A running mean needs
             # some seconds to settle, and short utterances never get there.
-            self._decoder.process_raw(_pcm16(samples), full_utt=True)
-            self._decoder.end_utt()
-            if self._decoder.hyp() is None:
+            decoder.process_raw(_pcm16(samples), full_utt=True)
+            decoder.end_utt()
+            if decoder.hyp() is None:
                 return []
-            return [_word(part, utterance) for part in self._decoder.seg() if not _is_filler(part.word)]
+            return [_word(part, utterance) for part in decoder.seg() if not _is_filler(part.word)]
 
 
 def _pcm16(samples: FloatAudio) -> bytes:
