@@ -1,5 +1,5 @@
-"""Two gateways on the same records: a room lives on one, is found from the other, and moves there when its own
-dies."""
+"""Two gateways on the same records: a room lives on one, is found from the other, and moves there when its
+own dies."""
 
 from __future__ import annotations
 
