@@ -15,6 +15,7 @@ from clearcast.storage.room_nodes import RoomNodes
 from clearcast.storage.rooms import RoomChange, RoomRecord, RoomRecords
 from deployments.ingress.room_entry import enter_room, visitor_of
 from deployments.ingress.state import IngressState
+from streaming.chat_text import clean_name
 from streaming.entry import Pass, Visit
 
 
@@ -52,7 +53,7 @@ class Doors:
         visitor = await visitor_of(self._state, credential)
         if visitor.user_id is not None:
             return visitor
-        return replace(visitor, name=(chosen_name or "").strip() or visitor.name or "Guest")
+        return replace(visitor, name=clean_name(chosen_name) if chosen_name else visitor.name or "Guest")
 
     async def set_locked(self, room: RoomRecord, is_locked: bool) -> None:
         await asyncio.to_thread(self.rooms.change, room.owner_id, room.id, RoomChange(is_locked=is_locked))

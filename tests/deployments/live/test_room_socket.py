@@ -92,6 +92,8 @@ async def test_a_listener_may_not_speak_or_moderate(stage: Stage) -> None:
     guest = await stage.joined(room, stage.token(room, "listen")[1], name="Guest 7")
     assert guest.joined["you"]["name"] == "Guest 7"
     assert (await guest.publish(Mouth(tone(440))))["code"] == "forbidden"
+    shifty = stage.client(room, stage.token(room, "listen")[1], name="anna\u202e\n(owner)")
+    assert (await shifty.join())["you"]["name"] == "anna (owner)"
     for kind, fields in (("lock", {"is_on": True}), ("record", {"is_on": True}), ("end", {})):
         assert (await guest.ask(kind, **fields))["code"] == "forbidden"
     assert (await guest.ask("ping"))["type"] == "pong"
