@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 _MARGIN = SAMPLE_RATE_HZ // 2  # of silence around speech: recognisers expect some
 _FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
 _PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
+_EMPTY_STEP = round(0.4 * SAMPLE_RATE_HZ)  # after a preview without a word
 _GUESSED_PAUSE = round(0.12 * SAMPLE_RATE_HZ)  # a pause this long may be the end
 _BEHIND_S, _CAUGHT_UP_S = 4.0, 1.0
 _FAR_BEHIND_S = 60.0
@@ -247,7 +248,8 @@ class LiveTranscription:
         rest of three times as long as this one took."""
         took = self._watch.position - heard.end
         self._begin_previews(heard.start)
-        self._preview_at = heard.end + max(_PREVIEW_STEP, 4 * took)
+        step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP
+        self._preview_at = heard.end + max(step, 4 * took)
         if self._ended or not self._options.partials:
             return
         hearing = self._agreement.hear(transcript.text.split())
