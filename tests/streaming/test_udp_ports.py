@@ -1,4 +1,4 @@
-"""Media keeps to its range of ports, with real peers, on both kinds of event loop that servers use."""
+"""Media keeps to its range of ports, with real peers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import re
 import socket
 
 import pytest
-import uvloop
 
 from clearcast.errors import LiveError, Overloaded
 from streaming.room import Room
@@ -62,15 +61,6 @@ async def heard_within(ports: UdpPorts) -> None:
 
 async def test_media_flows_over_the_ports_of_the_range() -> None:
     await heard_within(free_ports(4))
-
-
-def test_media_flows_over_the_ports_of_the_range_on_uvloop() -> None:
-    async def heard_and_let_go() -> None:
-        await heard_within(free_ports(4))
-        await asyncio.sleep(0.2)  # uvloop closes sockets a little later, and warns when its end comes first
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(heard_and_let_go())
 
 
 async def test_when_all_ports_are_taken_that_is_said_and_closing_frees_one() -> None:
