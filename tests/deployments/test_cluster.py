@@ -175,8 +175,9 @@ def test_a_node_lost_in_mid_job_costs_no_result_and_nobody_waits_long(
         cluster.kill_node("gpu-1")
         callers.wait_for(6)
         job = finished(client, job_id)
-    cluster.order("add", "gpu-1", 2, 1)
-    cluster.wait_for(lambda look: set(running(look, "transcriber")) == GPU_NODES, "the new node to be used")
+    assert "gpu-1" in cluster.order("add", "gpu-1", 2, 1)["nodes"]
+    cluster.wait_for(lambda look: running(look, "transcriber") != [], "a transcriber")
+    print(f"requests took {max(callers.seconds):.1f} s at most, {len(callers.failures)} failed")
     assert job["state"] == "succeeded", job
     assert {one["task"] for one in job["results"] if not one["is_partial"]} == {0, 1, 2, 3}
     assert len(callers.failures) <= 1, f"only what was in that node's ingress just then: {callers.failures}"
