@@ -157,6 +157,7 @@ async def test_what_is_no_recording_is_refused(stage: Stage) -> None:
     headers = {"Authorization": f"Bearer {stage.people.create('anna')}"}
     async with connect(f"{base_url(stage)}/asr", additional_headers=headers) as socket:
         await socket.send(b"dear diary, " * 1000)
+        await socket.send(b"")  # only now is it clear that nothing follows which makes sound of it
         async with asyncio.timeout(WITHIN_S):
             told = json.loads(await socket.recv())
         assert told["code"] == "audio_unrecognised"
