@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-import numpy as np
-
 from clearcast.audio.recording import Clip
 from clearcast.engines.embed.contract import Embedding
 from clearcast.engines.engine import Progress, ignore_progress
@@ -53,14 +51,13 @@ class Found:
 async def voiceprint_of_voice(services: Services, voice: Voice) -> Embedding:
     """The mean direction of the voice's samples. Raises OptionInvalid when none is of the model in use."""
     made_by, _ = await services.embedder.describe()
-    samples = [sample.embedding for sample in voice.samples if sample.model == made_by.model]
-    if not samples:
+    direction = voice.direction(made_by.model)
+    if direction is None:
         raise OptionInvalid(
             f"The voice {voice.name!r} was not enrolled with the model {made_by.model!r}.",
             hint="Enrol it again, or send a reference clip.",
         )
-    mean = np.mean(samples, axis=0)
-    return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+    return direction
 
 
 async def voiceprint_of_clip(services: Services, clip: Clip) -> Embedding:

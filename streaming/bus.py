@@ -17,10 +17,10 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Protocol
 
 from clearcast.errors import OptionInvalid, SettingsInvalid, SubscriberBehind
+from streaming.feed import Feed
 
 TOPIC_MESSAGES = 1000  # what a topic keeps; the oldest go first
 MESSAGE_BYTES = 32 << 10
@@ -83,7 +83,7 @@ class Bus(Protocol):
         ...
 
 
-class Subscription:
+class Subscription(Feed[Posted]):
     """An async iterator over a topic's messages, and a context manager that ends it.
 
         with await bus.subscribe("room:1:chat", after=last_id) as messages:
@@ -140,20 +140,6 @@ class Subscription:
             self._waiting.clear()
             self._filled.set()
             self._on_close(self)
-
-    def __enter__(self) -> Subscription:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> Subscription:
-        return self
 
     async def __anext__(self) -> Posted:
         while not self._waiting:

@@ -15,11 +15,11 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
 
 from clearcast.errors import Forbidden, NotFound, RateLimited
 from streaming.bus import TOPIC_MESSAGES, Bus, Posted, Subscription
 from streaming.chat_text import clean_text
+from streaming.feed import Feed
 
 HISTORY_MESSAGES = 100
 RATE_MESSAGES = 5
@@ -111,7 +111,7 @@ class ChatTopic:
         await self._bus.erase(self._topic)
 
 
-class ChatFeed:
+class ChatFeed(Feed[ChatEvent]):
     """An async iterator over what happens in a chat, and a context manager that ends it.
 
     Iterating raises SubscriberBehind when messages were missed: read the history, and follow anew.
@@ -122,20 +122,6 @@ class ChatFeed:
 
     def close(self) -> None:
         self._subscription.close()
-
-    def __enter__(self) -> ChatFeed:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> ChatFeed:
-        return self
 
     async def __anext__(self) -> ChatEvent:
         return _event(await anext(self._subscription))

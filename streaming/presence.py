@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import Literal, Protocol, get_args
 
 from clearcast.errors import SettingsInvalid
+from streaming.feed import Feed
 
 State = Literal["offline", "online", "listening", "streaming"]
 STATES: tuple[State, ...] = get_args(State)  # from the weakest to the strongest
@@ -68,7 +68,7 @@ class Presence(Protocol):
         ...
 
 
-class PresenceWatch:
+class PresenceWatch(Feed[PersonState]):
     """An async iterator over changes, and a context manager that ends it.
 
         with await presence.watch(friends, may_see_room) as watch:
@@ -113,20 +113,6 @@ class PresenceWatch:
             self._pending.clear()
             self._filled.set()
             self._on_close(self)
-
-    def __enter__(self) -> PresenceWatch:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __aiter__(self) -> PresenceWatch:
-        return self
 
     async def __anext__(self) -> PersonState:
         while not self._is_closed:

@@ -192,8 +192,3 @@ class RoomConversation(Conversation):
 def socket_url(base_url: str, room_id: str) -> str:
     """Where the room's WebSocket is, at a gateway."""
     return f"ws{base_url.removeprefix('http')}/v1/rooms/{room_id}/ws"
-
-
-def _ref_of(error: ClearCastError) -> str | None:
-    ref = error.fields.get("ref")
-    return ref if isinstance(ref, str) else None

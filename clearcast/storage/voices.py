@@ -115,6 +115,14 @@ class Voice:
         if len(dimensions) > len({model for model, _ in dimensions}):
             raise ValueError("samples of one model have one dimension")
 
+    def direction(self, model: str) -> Vector | None:
+        """The mean direction of the samples of this model, shape (dimension,), norm 1; None without one."""
+        samples = [sample.embedding for sample in self.samples if sample.model == model]
+        if not samples:
+            return None
+        mean = np.mean(samples, axis=0)
+        return np.asarray(mean / max(float(np.linalg.norm(mean)), 1e-9), np.float32)
+
 
 @dataclass(frozen=True, slots=True)
 class VoiceBook:

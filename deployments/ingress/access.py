@@ -57,24 +57,36 @@ async def _page_caller(request: Request, bearer: Bearer, basic: Basic) -> Princi
     return await _admitted(request, state, principal)
 
 
-async def _principal_of(
+async def known_principal(
     state: IngressState, credential: str | None, *, is_cookie: bool = False
-) -> Principal:
+) -> Principal | None:
+    """Whose credential this is; None for none, an unknown one, and a page's cookie outside of a cookie."""
     if not state.settings.http.require_key:
         return LOCAL_PRINCIPAL
     if not credential:
-        raise Unauthenticated(
-            "This address needs an API key.", hint="Send the header: Authorization: Bearer cc_…"
-        )
+        return None
     credentials = state.accounts.credentials
     principal = credentials.remembered(credential)
     if principal is None:
         principal = await asyncio.to_thread(credentials.look_up, credential)
     if principal is None or is_cookie != (principal.kind == "page"):
-        raise Unauthenticated(
-            "The key or token is not known, or has ended.", hint="Make a key: clearcast keys create"
-        )
+        return None
     return principal
+
+
+async def _principal_of(
+    state: IngressState, credential: str | None, *, is_cookie: bool = False
+) -> Principal:
+    principal = await known_principal(state, credential, is_cookie=is_cookie)
+    if principal is not None:
+        return principal
+    if not credential:
+        raise Unauthenticated(
+            "This address needs an API key.", hint="Send the header: Authorization: Bearer cc_…"
+        )
+    raise Unauthenticated(
+        "The key or token is not known, or has ended.", hint="Make a key: clearcast keys create"
+    )
 
 
 async def _admitted(request: Request, state: IngressState, principal: Principal) -> Principal:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 
-from clearcast.accounts.principal import LOCAL_PRINCIPAL
 from clearcast.accounts.room_access import Entry, Visitor
 from clearcast.accounts.room_tokens import TOKEN_PREFIX
 from clearcast.errors import Unauthenticated
+from deployments.ingress.access import known_principal
 from deployments.ingress.state import IngressState
 
 PASSWORDS_PER_MINUTE = 10
@@ -29,17 +29,9 @@ async def visitor_of(state: IngressState, credential: str | None) -> Visitor:
             raise _unknown()
         await state.accounts.limits.hit("token", token.id, state.settings.accounts.key_requests_per_minute)
         return Visitor.by_token(token)
-    if not state.settings.http.require_key:
-        principal = LOCAL_PRINCIPAL
-    else:
-        found = None
-        if credential:
-            credentials = state.accounts.credentials
-            found = credentials.remembered(credential)
-            found = found or await asyncio.to_thread(credentials.look_up, credential)
-        if found is None or found.kind == "page":
-            raise _unknown()
-        principal = found
+    principal = await known_principal(state, credential)
+    if principal is None:
+        raise _unknown()
     await state.accounts.limits.hit("user", principal.user_id, state.settings.accounts.requests_per_minute)
     person = await asyncio.to_thread(state.accounts.users.get, principal.user_id)
     return Visitor.of(principal, person.name)

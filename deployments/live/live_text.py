@@ -10,11 +10,10 @@ import asyncio
 import functools
 from collections.abc import Sequence
 
-import numpy as np
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketState
 
-from clearcast.accounts.principal import LOCAL_PRINCIPAL, Principal
+from clearcast.accounts.principal import Principal
 from clearcast.accounts.scopes import covers
 from clearcast.audio.recording import Clip
 from clearcast.engines.engine import EngineContext
@@ -26,6 +25,7 @@ from clearcast.local import engine_from
 from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.voices import Voice, VoiceSample
+from deployments.ingress.access import known_principal
 from deployments.ingress.state import IngressState
 from deployments.live.sockets import SocketWire, bearer_of
 from deployments.live.state import live_state_of
@@ -126,22 +126,14 @@ async def introduce(state: IngressState, credential: str | None, with_voices: bo
 
 
 async def _principal(state: IngressState, credential: str | None) -> Principal:
-    if not state.settings.http.require_key:
-        return LOCAL_PRINCIPAL
+    principal = await known_principal(state, credential)
+    if principal is not None:
+        return principal
     if not credential:
         raise Unauthenticated("A credential is needed.", hint="Send a key or an access token in hello.")
-    credentials = state.accounts.credentials
-    known = credentials.remembered(credential)
-    known = known or await asyncio.to_thread(credentials.look_up, credential)
-    if known is None or known.kind == "page":
-        raise Unauthenticated("The key or token is not known, or has ended.")
-    return known
+    raise Unauthenticated("The key or token is not known, or has ended.")
 
 
 def _known(voice: Voice, model: str) -> KnownVoice | None:
-    """The mean direction of the samples of this model; None where there is none."""
-    samples = [sample.embedding for sample in voice.samples if sample.model == model]
-    if not samples:
-        return None
-    mean = np.mean(samples, axis=0)
-    return KnownVoice(voice.name, (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32))
+    voiceprint = voice.direction(model)
+    return None if voiceprint is None else KnownVoice(voice.name, voiceprint)

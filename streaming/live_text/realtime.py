@@ -22,10 +22,10 @@ from streaming.live_text import messages as say
 from streaming.live_text.realtime_events import Event, Items, RealtimeSession, read_session, read_sound
 from streaming.live_text.sitting import Person, Sitting
 from streaming.live_text.sittings import Sittings
-from streaming.live_text.talk import Introduce, SoundWire
+from streaming.live_text.talk import Introduce, SoundWire, send_all
 from streaming.messages import ErrorMessage, Message, read_object
-from streaming.outbox import Goodbye, Outbox
-from streaming.wire import SEND_WITHIN_S, TalkLimit, WireClosed, close_code, error_message
+from streaming.outbox import Outbox
+from streaming.wire import TalkLimit, WireClosed, close_code, error_message
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class RealtimeTalk:
 
     async def run(self) -> None:
         """Until the client goes. Whatever goes wrong is told to it, not raised."""
-        writing = asyncio.create_task(self._write())
+        writing = asyncio.create_task(send_all(self._outbox, self._wire, self._encode))
         code = 1000
         try:
             person = await self._introduce(self._credential, False)
@@ -147,19 +147,10 @@ class RealtimeTalk:
     def _tell(self, kind: str, **fields: Any) -> None:
         self._outbox.put(_Told(event={"type": kind, **fields}))
 
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.next()
-            if isinstance(item, Goodbye):
-                await self._wire.close(item.code)
-                return
-            try:
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    for event in self._events(item):
-                        named = {"event_id": f"event_{secrets.token_hex(8)}", **event}
-                        await self._wire.send(json.dumps(named, ensure_ascii=False))
-            except (WireClosed, TimeoutError):
-                return
+    def _encode(self, item: Message) -> Iterator[str]:
+        for event in self._events(item):
+            named = {"event_id": f"event_{secrets.token_hex(8)}", **event}
+            yield json.dumps(named, ensure_ascii=False)
 
     def _events(self, item: Message) -> Iterator[Event]:
         match item:

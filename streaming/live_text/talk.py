@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol
 
 from clearcast.errors import ClearCastError, MessageMalformed, OptionInvalid
@@ -39,7 +39,14 @@ class SoundWire(Protocol):
     async def close(self, code: int) -> None: ...
 
 
-async def send_all(outbox: Outbox, wire: SoundWire) -> None:
+def as_it_is(message: Message) -> Iterable[str]:
+    """A message of ours on the wire."""
+    return (write_message(message),)
+
+
+async def send_all(
+    outbox: Outbox, wire: SoundWire, encode: Callable[[Message], Iterable[str]] = as_it_is
+) -> None:
     """Everything that is put into the outbox, up to its goodbye, or until the other side is gone."""
     while True:
         item = await outbox.next()
@@ -48,7 +55,8 @@ async def send_all(outbox: Outbox, wire: SoundWire) -> None:
             return
         try:
             async with asyncio.timeout(SEND_WITHIN_S):
-                await wire.send(write_message(item))
+                for text in encode(item):
+                    await wire.send(text)
         except (WireClosed, TimeoutError):
             return
 

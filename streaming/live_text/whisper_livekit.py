@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,10 @@ from clearcast.settings import AudioSettings
 from streaming.live_text import messages as say
 from streaming.live_text.sitting import Sitting
 from streaming.live_text.sittings import Sittings
-from streaming.live_text.talk import HELLO_WITHIN_S, Introduce, SoundWire
+from streaming.live_text.talk import HELLO_WITHIN_S, Introduce, SoundWire, send_all
 from streaming.messages import ErrorMessage, Message, read_object
-from streaming.outbox import Goodbye, Outbox
-from streaming.wire import SEND_WITHIN_S, WireClosed, close_code, error_message
+from streaming.outbox import Outbox
+from streaming.wire import WireClosed, close_code, error_message
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class WhisperLiveKitTalk:
     async def run(self, folder: Path) -> None:
         """Until the client goes or all is told. `folder` is empty, for what the client records. Whatever
         goes wrong is told to the client, not raised."""
-        writing = asyncio.create_task(self._write())
+        writing = asyncio.create_task(send_all(self._outbox, self._wire, self._encode))
         code = 1000
         sitting = None
         try:
@@ -152,17 +152,8 @@ class WhisperLiveKitTalk:
             received = await self._sound()
         sound.end()
 
-    async def _write(self) -> None:
-        while True:
-            item = await self._outbox.next()
-            if isinstance(item, Goodbye):
-                await self._wire.close(item.code)
-                return
-            try:
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    await self._wire.send(json.dumps(self._state(item), ensure_ascii=False))
-            except (WireClosed, TimeoutError):
-                return
+    def _encode(self, item: Message) -> Iterable[str]:
+        return (json.dumps(self._state(item), ensure_ascii=False),)
 
     def _state(self, item: Message) -> dict[str, Any]:
         match item:
