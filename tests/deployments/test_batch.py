@@ -127,7 +127,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_pat
     process = batch()
     wait_for_records(folder, 2, process)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert any("ray::" in " ".join(member.cmdline()) for member in family if member.is_running())
+    assert any(title(member).startswith("ray::") for member in family)
     process.send_signal(signal.SIGINT)
     _, notes = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
@@ -183,9 +183,17 @@ def kill(process: subprocess.Popen[str], family: list[psutil.Process], whom: str
         process.kill()
         return
     name = "ray::MapWorker" if whom == "worker" else "raylet/raylet"
-    chosen = [member for member in family if name in " ".join(member.cmdline()[:1])]
-    assert chosen, [member.cmdline()[:1] for member in family]
+    chosen = [member for member in family if name in title(member)]
+    assert chosen, [title(member) for member in family]
     chosen[0].kill()
+
+
+def title(process: psutil.Process) -> str:
+    """The first word of its command line; empty for one that has just ended."""
+    try:
+        return (process.cmdline() or [""])[0]
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def profile(**shares: float) -> Settings:
