@@ -12,7 +12,6 @@ previews and guesses are left out and several utterances are taken at a time; wh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
@@ -82,6 +81,8 @@ class LiveTranscription:
         self._agreement = Agreement()
         self._preview_at = 0
         self._previewed: int | None = None  # start of the utterance that `_agreement` is about
+        self._shown_until = 0
+        self._previewing: asyncio.Task[None] | None = None
         self._is_behind = False
         self._is_finished = False
         self._changed = asyncio.Event()
@@ -128,9 +129,10 @@ class LiveTranscription:
 
     async def close(self) -> None:
         """Stop at once; what was not told is lost, and the sound is removed."""
-        self._worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._worker
+        tasks = [self._worker] if self._previewing is None else [self._worker, self._previewing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._trail.close()
 
     async def _run(self) -> None:
@@ -146,19 +148,27 @@ class LiveTranscription:
     async def _step(self) -> bool:
         """Do the most urgent thing; whether there was one."""
         self._note_lag()
-        self._trail.forget(self._done_until - _MARGIN)
+        self._forget(self._done_until)
         if self._ended:
             await self._settle(self._next_ended())
             return True
         current = self._watch.current
         if current is None:
-            self._trail.forget(self._trail.num_samples - _MARGIN)
+            self._forget(self._trail.num_samples)
             return False
         if self._is_behind or not self._desk.is_free:
             return False
         if self._may_have_ended(current):
             return await self._guess_end(current)
-        return self._options.partials and await self._preview(current)
+        if self._options.partials and self._wants_preview(current):
+            self._previewing = asyncio.create_task(
+                self._preview(Utterance(current.start, self._watch.position))
+            )
+        return False
+
+    def _forget(self, before: int) -> None:
+        if self._previewing is None:  # it may be about to read its clip
+            self._trail.forget(before - _MARGIN)
 
     def _note_lag(self) -> None:
         lag_s = self.lag_s
@@ -228,15 +238,27 @@ class LiveTranscription:
             self._show(utterance, transcript)
         return True
 
-    async def _preview(self, current: OpenUtterance) -> bool:
+    def _wants_preview(self, current: OpenUtterance) -> bool:
         self._begin_previews(current.start)
-        if self._watch.position < self._preview_at or current.quiet_since is not None:
+        if self._previewing is not None or not self._desk.has_room_for_previews:
             return False
-        heard = Utterance(current.start, self._watch.position)
-        transcript = await self._foresee(heard)
-        if transcript is not None:
-            self._show(heard, transcript)
-        return True
+        return self._watch.position >= self._preview_at and current.quiet_since is None
+
+    async def _preview(self, heard: Utterance) -> None:
+        """Beside what is more urgent, which does not wait for it."""
+        try:
+            transcript = await self._foresee(heard)
+            if transcript is not None and self._is_news(heard):
+                self._show(heard, transcript)
+        except Exception:
+            logger.exception("live speech could not be previewed")
+        finally:
+            self._previewing = None
+            self._changed.set()
+
+    def _is_news(self, heard: Utterance) -> bool:
+        is_open = self._previewed == heard.start >= self._done_until
+        return is_open and heard.end > self._shown_until
 
     def _begin_previews(self, start: int) -> None:
         if self._previewed != start:
@@ -248,6 +270,7 @@ class LiveTranscription:
         rest of three times as long as this one took."""
         took = self._watch.position - heard.end
         self._begin_previews(heard.start)
+        self._shown_until = heard.end
         step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP
         self._preview_at = heard.end + max(step, 4 * took)
         if self._ended or not self._options.partials:
@@ -284,6 +307,7 @@ class LiveTranscription:
         options = TranscribeOptions(
             language=self._options.language,
             beam_size=1,  # soon rather than a little better
+            is_live=True,
             voice_activity=False,
             speech=tuple(
                 Span(one.start / SAMPLE_RATE_HZ - zero_s, one.end / SAMPLE_RATE_HZ - zero_s)

@@ -26,6 +26,7 @@ class TranscribeOptions:
     voice_activity: leave out stretches without speech before decoding.
     speech: where speech is, if that is known already (sorted spans of the whole recording, seconds); then
         engines that decode utterance by utterance use these and do not look for themselves.
+    is_live: somebody waits for every word: done before what is not live, which is held up meanwhile.
     """
 
     language: str | None = None
@@ -37,6 +38,7 @@ class TranscribeOptions:
     batched: bool = False
     voice_activity: bool = True
     speech: tuple[Span, ...] | None = None
+    is_live: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.beam_size <= 20:

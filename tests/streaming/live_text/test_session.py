@@ -35,6 +35,7 @@ class Show:
     conversation: Conversation
     folder: Path
     options: LiveOptions = field(default_factory=lambda: LiveOptions(speakers=0))
+    at_once: int = 1
     told: list[LiveEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class Show:
     def open(self) -> LiveTranscription:
         self.folder.mkdir(exist_ok=True)
         return LiveTranscription(
-            RecognitionDesk(self.recogniser),
+            RecognitionDesk(self.recogniser, self.at_once),
             UtteranceWatch(LoudIsSpeech(), self.options),
             SoundTrail(self.folder),
             VoicesHeard(FakeEmbedder(), self.options.speakers, self.options.similarity),
@@ -107,6 +108,24 @@ async def test_previews_grow_and_only_grow_where_they_are_stable(tmp_path: Path)
     assert partials[0].end_s < 1.2
     for before, after in pairwise(partials):
         assert after.text.startswith(before.text[: before.stable])
+    assert show.words == show.said
+
+
+async def test_a_line_does_not_wait_for_a_preview_where_two_can_be_made_at_a_time(tmp_path: Path) -> None:
+    show = Show(Conversation.of([(0.2, 4)]), tmp_path, at_once=2)
+    works = show.recogniser.transcribe
+    first = asyncio.Event()
+
+    async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
+        if not first.is_set():
+            first.set()
+            await asyncio.Event().wait()
+        return await works(clip, options, progress)
+
+    show.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        await show.run()
+    assert first.is_set()
     assert show.words == show.said
 
 
