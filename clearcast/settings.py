@@ -86,12 +86,12 @@ class DeploymentSettings(Section):
     max_ongoing_requests: int = Field(
         default=1,
         ge=1,
-        description="Requests one replica takes at a time; more where it batches, or does the urgent first.",
+        description="Requests one replica takes at once; more where it batches or does the urgent first.",
     )
     busy_requests: int | None = Field(
         default=None,
         ge=1,
-        description="More requests than this for each replica are too much work; not set: max_ongoing_requests.",
+        description="More than this per replica are too much work; not set: max_ongoing_requests.",
     )
     max_queued_requests: int = Field(
         default=32, ge=1, description="Requests that may wait; further ones get `overloaded`."

@@ -39,7 +39,7 @@ class RecognitionDesk:
 
     @property
     def has_room_for_previews(self) -> bool:
-        """Whether one would be done at once and leave a place to what is more urgent, where there are several."""
+        """Whether one would be done at once, and leave a place of several to what is more urgent."""
         return self._free >= min(2, self._at_once) and not self._turns
 
     async def must(self, clip: Clip, options: TranscribeOptions) -> Transcript:
