@@ -20,10 +20,14 @@ from clearcast.speech.transcript import Transcript
 class RecognitionDesk:
     """Attributes:
     waiting: how many wait for their turn.
+    is_sooner_with_less: the recogniser needs less time for less sound.
     """
 
-    def __init__(self, transcriber: Transcriber, at_once: int = 1) -> None:
+    def __init__(
+        self, transcriber: Transcriber, at_once: int = 1, *, is_sooner_with_less: bool = True
+    ) -> None:
         """`at_once` is how many calls the recogniser works on at a time."""
+        self.is_sooner_with_less = is_sooner_with_less
         self._transcriber = transcriber
         self._at_once = self._free = at_once
         self._turns: deque[asyncio.Future[None]] = deque()

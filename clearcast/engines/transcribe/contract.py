@@ -50,12 +50,14 @@ class TranscribeOptions:
 class TranscriptionEngine(Engine):
     """Writes down what is said.
 
-    Class attributes: `languages` (codes it knows; None when its model decides) and `can_translate`.
+    Class attributes: `languages` (codes it knows; None when its model decides), `can_translate`, and
+    `is_sooner_with_less` (whether a second of sound takes less time than ten).
     """
 
     service = "transcribe"
     languages: ClassVar[frozenset[str] | None] = None
     can_translate: ClassVar[bool] = False
+    is_sooner_with_less: ClassVar[bool] = True
 
     def transcribe(
         self,
