@@ -72,7 +72,8 @@ def load_encoder(device: str) -> Any:
         def forward(self, mels: torch.Tensor) -> torch.Tensor:
             _, (hidden, _) = self.lstm(mels)
             raw = torch.relu(self.linear(hidden[-1]))
-            return raw / torch.norm(raw, dim=1, keepdim=True)
+            unit: torch.Tensor = raw / torch.norm(raw, dim=1, keepdim=True)
+            return unit
 
     encoder = Encoder()
     weights = torch.load(_weights_path(), map_location="cpu", weights_only=True)["model_state"]
