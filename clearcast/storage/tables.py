@@ -374,7 +374,7 @@ class RoomRecording(Table):
 
 
 class RoomRecordingFile(Table):
-    """What a file of a recording is: "mix", a voice's "original" or "cleaned" sound, "events" or "captions".
+    """What a file of a recording is: "mix", a voice's "original" or "cleaned" sound, "events", "captions".
 
     `participant` is the name that the voice had then, empty where it is nobody's; `part` counts from 0.
     """
