@@ -72,6 +72,7 @@ class Captions:
         self._lines = 0
         self._behind: set[str] = set()
         self._failures: dict[str, str] = {}  # codes by voice
+        self._told: dict[str, str] = {}  # troubles
         self._retry_s: dict[str, float] = {}
         self._look_at_s = 0.0
 
@@ -83,8 +84,18 @@ class Captions:
             language=None if self.options is None else self.options.language,
             engine=made_by.engine,
             model=made_by.model,
-            troubles=dict.fromkeys(sorted(self._behind), BEHIND) | self._failures,
+            troubles=self._troubles,
         )
+
+    @property
+    def _troubles(self) -> dict[str, str]:
+        return dict.fromkeys(sorted(self._behind), BEHIND) | self._failures
+
+    def _tell_troubles(self) -> None:
+        """If they are others than were told."""
+        if self._troubles != self._told:
+            self._told = self._troubles
+            self._tell(self.state())
 
     async def switch(self, options: LiveOptions | None) -> None:
         """On with these options, or off, after the last lines. Raises Overloaded, LanguageUnsupported, and
@@ -159,7 +170,6 @@ class Captions:
         if self.options is None or now_s < self._look_at_s:
             return
         self._look_at_s = now_s + _LOOK_EVERY_S
-        before = self.state()
         for name, heard in tuple(self._heard.items()):
             if heard.text.failure is not None:
                 self._fail(name, heard.text.failure)
@@ -170,8 +180,7 @@ class Captions:
                 self._behind.discard(name)
         self._retry_s = {name: at_s for name, at_s in self._retry_s.items() if at_s > now_s}
         self.review()
-        if self.state() != before:
-            self._tell(self.state())
+        self._tell_troubles()
 
     def _hear(self, name: str, event: LiveEvent) -> None:
         match event:
@@ -189,13 +198,11 @@ class Captions:
             # That it is behind is seen by `look_after`, also while the recogniser does not answer at all.
 
     def _note_trouble(self, name: str, code: str | None) -> None:
-        before = self._failures.get(name)
         if code is None:
             self._failures.pop(name, None)
         elif name in self._heard:
             self._failures[name] = code
-        if self._failures.get(name) != before:
-            self._tell(self.state())
+        self._tell_troubles()
 
     def _caption(self, name: str, event: Line | Partial) -> Caption:
         line = event if isinstance(event, Line) else None

@@ -183,7 +183,6 @@ class CaptionedVoice:
             sound += self._placed(piece, sum(map(len, sound)))
         self._filled.clear()
         if sound:
-            self._is_quiet = False
             await self._give(sound)
 
     def _placed(self, piece: _Piece, before: int) -> list[FloatSamples]:
@@ -192,11 +191,11 @@ class CaptionedVoice:
         samples = piece.frame.samples.mean(axis=1, keepdims=True, dtype=np.float32)
         position = piece.frame.position
         gap = 0 if self._end is None else position - self._end
-        silence = self._silence(min(max(0, gap), self._most_silence))
+        silence = self._silence(0 if self._is_quiet else min(max(0, gap), self._most_silence))
         if self._end is None or gap != len(silence):
             begins_s = (self._given + before + len(silence)) / SAMPLE_RATE_HZ
             self._time.begin(begins_s, piece.ended_s - len(samples) / SAMPLE_RATE_HZ)
-        self._end = position + len(samples)
+        self._end, self._is_quiet = position + len(samples), False
         return [silence, samples]
 
     @property

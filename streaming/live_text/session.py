@@ -12,7 +12,6 @@ previews and guesses are left out and several utterances are taken at a time; wh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
@@ -132,8 +131,7 @@ class LiveTranscription:
     async def close(self) -> None:
         """Stop at once; what was not told is lost, and the sound is removed."""
         self._worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._worker
+        await asyncio.gather(self._worker, return_exceptions=True)
         self._trail.close()
 
     async def _run(self) -> None:
@@ -239,6 +237,8 @@ class LiveTranscription:
         transcript = await self._foresee(heard)
         if transcript is not None:
             self._show(heard, transcript)
+        else:  # a recogniser that fails is not asked without a rest
+            self._preview_at = self._watch.position + _EMPTY_STEP
         return True
 
     def _begin_previews(self, start: int) -> None:
