@@ -53,6 +53,9 @@ class LiveSettings(Section):
     max_transcriptions: int = Field(
         default=16, ge=1, description="Live transcriptions of one node at a time."
     )
+    max_keyword_streams: int = Field(
+        default=32, ge=1, description="Live keyword streams of one node at a time."
+    )
     max_streams: int = Field(
         default=3, ge=1, description="Files that one node transcribes at a time while they are sent."
     )

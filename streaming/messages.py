@@ -7,7 +7,7 @@ the older messages of `/ws/audio/<username>/` (`legacy_messages`).
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -21,6 +21,8 @@ Role: TypeAlias = Literal["listen", "publish", "moderate"]
 LeaveReason: TypeAlias = Literal["left", "lost", "removed", "revoked", "ended"]
 EndReason: TypeAlias = Literal["ended", "removed", "revoked", "replaced"]
 Ref: TypeAlias = Annotated[str, Field(max_length=64)]
+
+T = TypeVar("T")
 
 
 class Message(BaseModel):
@@ -344,19 +346,24 @@ _CLIENT: TypeAdapter[ClientMessage] = TypeAdapter(Annotated[ClientMessage, Field
 
 
 def read_message(text: str) -> ClientMessage:
-    """A message of a client.
+    """A message of a client. Raises what `read_as` raises."""
+    return read_as(_CLIENT, text, "docs/rooms.md")
+
+
+def read_as(kinds: TypeAdapter[T], text: str, page: str) -> T:
+    """A message of one of these kinds, told apart by `type`; `page` tells which there are.
 
     Raises MessageMalformed for what is no JSON object with a `type`, or too long; OptionInvalid, with the
     `ref` among its fields, for a message whose type or fields there are not.
     """
     value = read_object(text)
     try:
-        return _CLIENT.validate_python(value, strict=False)
+        return kinds.validate_python(value, strict=False)
     except ValidationError as error:
         ref = value.get("ref")
         raise OptionInvalid(
             f"The message is wrong: {_reason(error)}.",
-            hint="docs/rooms.md tells the messages.",
+            hint=f"{page} tells the messages.",
             ref=ref[:64] if isinstance(ref, str) else None,
         ) from None
 

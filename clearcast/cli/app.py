@@ -37,6 +37,7 @@ COMMANDS = {
     "files": "files",
     "rooms": "rooms",
     "live": "live",
+    "keywords": "keywords",
     "stream": "stream",
     "search": "search",
     "models": "models",

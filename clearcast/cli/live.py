@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 
 from clearcast.cli import gateway, options
 from clearcast.cli.gateway import Gateway, gateway_of, read_message
-from clearcast.cli.live_sound import PIECE_BYTES, SAMPLE_RATE_HZ, file_sound, microphone
+from clearcast.cli.live_sound import PIECE_BYTES, SAMPLE_RATE_HZ, file_sound, microphone, pumped
 from clearcast.cli.options import ServerOptions
 from clearcast.cli.session import Session, pass_session
 from clearcast.errors import ServiceUnavailable
@@ -63,38 +61,7 @@ def live(
     hello = {"voices": voices, "options": {"language": language}}
     to = gateway_of(session, server, gateway)
     talk = _Talk(to, hello, register, _Screen(session, as_json=as_json))
-    asyncio.run(_run(talk, sound))
-
-
-async def _run(talk: _Talk, sound: AsyncGenerator[bytes, None]) -> None:
-    """Until the sound ends, or Ctrl-C. Raises what the sound raises, and the gateway."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGINT, stop.set)
-    async with aclosing(sound):
-        first = await anext(sound, None)  # before anything else: there may be none
-        pumping = asyncio.create_task(_pump(first, sound, talk.pieces, stop))
-        try:
-            await talk.run()
-        finally:
-            stop.set()
-            pumping.cancel()
-            await asyncio.gather(pumping, return_exceptions=True)
-            loop.remove_signal_handler(signal.SIGINT)
-
-
-async def _pump(
-    first: bytes | None,
-    sound: AsyncGenerator[bytes, None],
-    pieces: asyncio.Queue[bytes | None],
-    stop: asyncio.Event,
-) -> None:
-    """From a source that must not be broken off to a queue that may be left and taken up again."""
-    piece = first
-    while piece is not None and not stop.is_set():
-        await pieces.put(piece)
-        piece = await anext(sound, None)
-    await pieces.put(None)
+    asyncio.run(pumped(sound, talk.pieces, talk.run))
 
 
 class _Screen:

@@ -29,7 +29,7 @@ from deployments.ingress.building import always_ready, build_state, no_replicas
 from deployments.ingress.front_door import FrontDoor
 from deployments.ingress.state import IngressState
 from deployments.ingress.trusted_proxies import TrustedProxies
-from deployments.live import file_streams, legacy, live_text, page, sockets, text_doors, whip
+from deployments.live import file_streams, legacy, live_keywords, live_text, page, sockets, text_doors, whip
 from deployments.live.doors import Doors
 from deployments.live.media import Media
 from deployments.live.meetings import order_meeting
@@ -46,7 +46,7 @@ from streaming.presence import open_presence
 from streaming.recordings import Recordings
 from streaming.surroundings import Surroundings
 
-_TEXT = (live_text, file_streams, text_doors)
+_TEXT = (live_text, file_streams, text_doors, live_keywords)
 
 
 def create_gateway(settings: Settings, node_id: str, services: Services | None = None) -> FastAPI:
@@ -122,13 +122,15 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
         limits=ingress.settings.audio,
         folder=sound_path / "files",
     )
+    keywords = live_keywords.keyword_desk(ingress.settings)
     await asyncio.to_thread(streams.prepare)
     recordings.open()
     hall.start()
     watch.start()
     try:
-        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings, streams)
+        yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings, streams, keywords)
     finally:
+        await keywords.close()
         await hall.close()
         await sittings.close()
         await watch.close()

@@ -17,6 +17,7 @@ from deployments.live.doors import Doors
 from pipelines.growing import SpeechFollower
 from streaming.bus import Bus
 from streaming.hall import Hall
+from streaming.live_keywords.desk import KeywordDesk
 from streaming.live_text.places import Places
 from streaming.live_text.sittings import Sittings
 from streaming.messages import IceServer
@@ -52,6 +53,7 @@ class LiveState:
     ice_servers: tuple[IceServer, ...]
     sittings: Sittings
     streams: FileStreams
+    keywords: KeywordDesk
 
 
 def live_state_of(connection: HTTPConnection) -> LiveState:

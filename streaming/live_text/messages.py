@@ -8,12 +8,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter
 
-from clearcast.errors import OptionInvalid
 from streaming.live_text.lines import Lag, Line, Partial
 from streaming.live_text.options import Options
-from streaming.messages import Message, Pong, read_object
+from streaming.messages import Message, Pong, read_as
 
 SpeakerId: TypeAlias = Annotated[int, Field(ge=0, le=31)]
 
@@ -207,17 +206,5 @@ __all__ = ["ClientMessage", "Pong", "read_live_message"]
 
 
 def read_live_message(text: str) -> ClientMessage:
-    """Raises MessageMalformed for what is no message at all; OptionInvalid, with the `ref` among its
-    fields, for one whose type or fields there are not."""
-    value = read_object(text)
-    try:
-        return _CLIENT.validate_python(value, strict=False)
-    except ValidationError as error:
-        ref = value.get("ref")
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OptionInvalid(
-            f"The message is wrong: {place}: {first['msg']}.",
-            hint="docs/live.md tells the messages.",
-            ref=ref[:64] if isinstance(ref, str) else None,
-        ) from None
+    """Raises MessageMalformed, OptionInvalid; see `streaming.messages.read_as`."""
+    return read_as(_CLIENT, text, "docs/live.md")

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from clearcast.errors import OptionInvalid
 from clearcast.speech.transcript import Segment
 from streaming.live_text.messages import WordView
-from streaming.messages import Message, read_object
+from streaming.messages import Message, read_as
 
 
 class StreamOptions(BaseModel):
@@ -84,12 +83,5 @@ _CLIENT: TypeAdapter[StreamMessage] = TypeAdapter(Annotated[StreamMessage, Field
 
 
 def read_stream_message(text: str) -> StreamMessage:
-    """Raises MessageMalformed, OptionInvalid."""
-    try:
-        return _CLIENT.validate_python(read_object(text), strict=False)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise OptionInvalid(
-            f"The message is wrong: {place}: {first['msg']}.", hint="docs/live.md tells the messages."
-        ) from None
+    """Raises MessageMalformed, OptionInvalid; see `streaming.messages.read_as`."""
+    return read_as(_CLIENT, text, "docs/live.md")

@@ -1,4 +1,4 @@
-"""`clearcast live` and `clearcast stream` as programs against a real gateway."""
+"""`clearcast live`, `clearcast keywords` and `clearcast stream` as programs against a real gateway."""
 
 from __future__ import annotations
 
@@ -109,6 +109,26 @@ async def test_ctrl_c_tells_the_last_line(environment: dict[str, str], stage: St
     told = [json.loads(line) for line in out.splitlines()]
     assert [one["type"] for one in told][-1] == "closed"
     assert any(one["type"] == "transcription" for one in told)
+
+
+@pytest.mark.timeout(240)
+async def test_keywords_are_told_as_they_are_said(
+    environment: dict[str, str], stage: Stage, shared_audio: Path
+) -> None:
+    digits = shared_audio / "kws" / "string_0.flac"
+    wanted = ["10", "4", "1", "1", "6", "9", "6", "1"]
+    process = await start(environment, stage, "keywords", "--file", digits, "--fast", "--json")
+    code, out, notes = await ended(process)
+    assert code == 0, notes
+    told = [json.loads(line) for line in out.splitlines()]
+    assert [told[0]["type"], told[-1]["type"]] == ["model_loaded", "closed"]
+    assert [one["label"] for one in told if one["type"] == "word" and one["is_final"]] == wanted
+    code, out, notes = await ended(await start(environment, stage, "keywords", "--file", digits))
+    assert code == 0, notes
+    assert [line.split()[2] for line in out.splitlines()] == wanted
+    refused = await start(environment, stage, "keywords", "--file", digits, "--min-silence", "9")
+    code, _, notes = await ended(refused)
+    assert (code, "min_silence_s" in notes) == (2, True), notes
 
 
 async def test_no_gateway_is_said_plainly(

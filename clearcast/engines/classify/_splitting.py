@@ -31,7 +31,7 @@ _FLOOR_FRAMES = 300
 _FLOOR_EVERY = 10  # frames between looks at the floor
 _SMOOTHED = 3  # frames; the noise of one frame alone is no word
 _FAINTEST_DBFS = -75.0  # under this nothing is a word: the flicker of the last bits of silence
-_EARLY_FRAMES = 6  # 60 ms of silence: longer than most stops inside words
+_EARLY_FRAMES = 5  # 50 ms of silence: longer than most stops inside words
 
 FRAMES_PER_S = SAMPLE_RATE_HZ // HOP_SAMPLES
 

@@ -32,12 +32,14 @@ class Heard:
     """A word of a live stream.
 
     Attributes:
-        is_final: False 60 ms after the word seems to be over. The final one follows, the same or another,
+        is_final: False 50 ms after the word seems to be over. The final one follows, the same or another,
             when the pause has become long enough, or when the word went on.
+        is_taken_back: the final one after all is none that is told: "unknown", or "silence".
     """
 
     word: SpottedWord
     is_final: bool
+    is_taken_back: bool = False
 
 
 class KeywordStream:
@@ -58,6 +60,7 @@ class KeywordStream:
         self._frames = np.zeros((0, MEL_BANDS), np.float32)
         self._first = 0  # which frame of the stream the first one kept is
         self._last_end = 0
+        self._is_told = False  # the word that goes on, though its end is not certain
 
     def push(self, samples: FloatAudio) -> list[Heard]:
         """The words that ended, or seem to have ended, in the next samples, shape (n,)."""
@@ -83,10 +86,13 @@ class KeywordStream:
             first = max(self._last_end, boundary.start - self._pad, self._first)
             frames = self._frames[first - self._first : boundary.end + self._pad - self._first]
             label, probability = self._recognise(frames)
+            is_told = label != SILENCE and (label != UNKNOWN or self._keep_unknown)
+            if is_told or (boundary.is_final and self._is_told):
+                word = _word(boundary, label, probability)
+                heard.append(Heard(word, boundary.is_final, is_taken_back=not is_told))
             if boundary.is_final:
                 self._last_end = boundary.end
-            if label != SILENCE and (label != UNKNOWN or self._keep_unknown):
-                heard.append(Heard(_word(boundary, label, probability), boundary.is_final))
+            self._is_told = not boundary.is_final and (is_told or self._is_told)
         return heard
 
 

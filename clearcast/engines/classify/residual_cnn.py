@@ -26,6 +26,8 @@ from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.errors import ModelCorrupt
 from clearcast.speech.keywords import SILENCE, UNKNOWN, Keywords, SpottedWord
 
+__all__ = ["SHIPPED", "ResidualCnnEngine", "ResidualCnnOptions"]
+
 _BLOCK_S = 10.0
 _MIN_WORD_S = 0.06
 _SILENCE_S = 0.2
@@ -84,7 +86,7 @@ class ResidualCnnEngine(KeywordEngine):
             heard += stream.push(samples)
             progress(min(1.0, (start + len(samples)) / recording.num_samples))
         heard += [*stream.push(silence), *stream.finish()]
-        found = [one.word for one in heard if one.is_final]
+        found = [one.word for one in heard if one.is_final and not one.is_taken_back]
         if recording.duration_s <= options.window_s and all(word.label == UNKNOWN for word in found):
             found = self._as_one_word(recording, options) or found
         words = (_moved(word, -_SILENCE_S, recording.duration_s) for word in found)

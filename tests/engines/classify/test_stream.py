@@ -68,5 +68,17 @@ def test_silence_is_never_told_and_unknown_words_only_on_request() -> None:
     assert len([one for one in [*stream.push(samples), *stream.finish()] if one.is_final]) == 2
 
 
+def test_a_word_that_proves_to_be_none_is_taken_back() -> None:
+    """Its first half sounds like a word; all of it is none."""
+    for label in (SILENCE, UNKNOWN):
+        opinions = iter(["up", label])
+        stream = KeywordStream(lambda _frames, opinions=opinions: (next(opinions), 0.8), RULES)
+        told = [*stream.push(sentence("up")), *stream.finish()]
+        assert [(one.word.label, one.is_final, one.is_taken_back) for one in told] == [
+            ("up", False, False),
+            (label, True, True),
+        ]
+
+
 def test_an_empty_push_is_no_trouble() -> None:
     assert KeywordStream(by_pitch, RULES).push(np.zeros(0, np.float32)) == []
