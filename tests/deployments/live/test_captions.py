@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.async_api import expect
 from websockets.asyncio.client import connect
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ
@@ -15,6 +16,7 @@ from clearcast.audio.sinc import resample
 from clearcast.speech.vtt import read_vtt
 from streaming import recordings
 from streaming.opus import SAMPLE_RATE_HZ as ROOM_RATE_HZ
+from streaming.testing.browser import chromium
 from streaming.testing.live_client import Json, LiveClient
 from streaming.testing.peers import Mouth
 from tests.deployments.live.stage import SetUp, Stage, running
@@ -87,6 +89,28 @@ async def test_what_is_said_is_told_by_name_and_kept_with_the_recording(
     assert subtitles.text.split() == text.split()
     assert {segment.speaker for segment in subtitles.segments} == {"anna"}
     memory.close()
+
+
+@pytest.mark.timeout(180)
+async def test_a_window_switches_captions_and_shows_them(
+    stage: Stage, shared_audio: Path, tmp_path: Path
+) -> None:
+    room, key = stage.room(), stage.people.create("anna")
+    anna = await stage.joined(room, key)
+    async with chromium(np.zeros((SAMPLE_RATE_HZ, 1), np.float32), tmp_path) as browser:
+        page = await browser.new_page()
+        await page.goto(f"{stage.url}/rooms")
+        await page.fill("#credential", key)
+        await page.fill("#room-id", room.id)
+        await page.press("#room-id", "Enter")
+        await page.click("#captions")
+        await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "true")
+        await anna.publish(mouth(sentences(shared_audio)))
+        shown = page.locator("#captions-log li[data-id]")
+        await expect(shown.first).to_contain_text("with her from", timeout=1000 * WITHIN_S)
+        await expect(shown.first.locator(".who")).to_have_text("anna")
+        await page.click("#captions")
+        await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "false")
 
 
 async def test_only_who_moderates_switches_captions_and_only_to_what_there_is(stage: Stage) -> None:
