@@ -56,6 +56,14 @@ class _RoomTime:
         """From here on, this is when."""
         self._stretches.append((stream_s, room_s))
 
+    def correct(self, stream_s: float, room_s: float) -> None:
+        """That moment was no later than this. The first frame of a stretch may have come late, and all that
+        is known of when it was spoken is the soonest that any frame came."""
+        late_s = self.at(stream_s) - room_s
+        if late_s > 0:
+            began_s, known_s = self._stretches.pop()
+            self._stretches.append((began_s, known_s - late_s))
+
     def at(self, stream_s: float) -> float:
         place = bisect.bisect_right(self._stretches, stream_s, key=lambda one: one[0])
         began_s, room_s = self._stretches[max(0, place - 1)]
@@ -192,9 +200,11 @@ class CaptionedVoice:
         position = piece.frame.position
         gap = 0 if self._end is None else position - self._end
         silence = self._silence(0 if self._is_quiet else min(max(0, gap), self._most_silence))
+        stream_s = (self._given + before + len(silence)) / SAMPLE_RATE_HZ
+        room_s = piece.ended_s - len(samples) / SAMPLE_RATE_HZ
         if self._end is None or gap != len(silence):
-            begins_s = (self._given + before + len(silence)) / SAMPLE_RATE_HZ
-            self._time.begin(begins_s, piece.ended_s - len(samples) / SAMPLE_RATE_HZ)
+            self._time.begin(stream_s, room_s)
+        self._time.correct(stream_s, room_s)
         self._end, self._is_quiet = position + len(samples), False
         return [silence, samples]
 
