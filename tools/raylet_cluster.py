@@ -147,8 +147,9 @@ class RayletCluster:
         rolling update; or a replica of the deployment of that name. What was hit, or None when it was not
         there.
 
-        A node goes when every replica runs: with both copies of a model gone, requests would wait for a
-        start of it, whatever the cluster does about a lost node.
+        A node goes when every replica runs. Both copies of a model may lie on it all the same: Serve puts
+        a new one where there is room, and does not spread them again when a node comes back. Requests then
+        wait for a start of the model.
         """
         if part == "node":
             self.wait_for(_is_whole, "every replica to run")
