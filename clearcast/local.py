@@ -93,7 +93,7 @@ class LocalTranscriber(OneAtATime):
             with Recording.from_uri(clip.uri) as recording:
                 return self.engine.transcribe(recording, clip.start_s, clip.end_s, options, report)
 
-        return await self._run(work, progress)
+        return await self._run(work, progress, is_urgent=options.is_live)
 
 
 class LocalClassifier(OneAtATime):

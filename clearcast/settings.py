@@ -84,7 +84,14 @@ class DeploymentSettings(Section):
     busy_s: float = Field(default=10.0, ge=0, description="Seconds with too much work before scaling up.")
     idle_s: float = Field(default=600.0, ge=0, description="Seconds without work before scaling down.")
     max_ongoing_requests: int = Field(
-        default=1, ge=1, description="Requests one replica takes at a time; more only where it batches."
+        default=1,
+        ge=1,
+        description="Requests one replica takes at once; more where it batches or does the urgent first.",
+    )
+    busy_requests: int | None = Field(
+        default=None,
+        ge=1,
+        description="More than this per replica are too much work; not set: max_ongoing_requests.",
     )
     max_queued_requests: int = Field(
         default=32, ge=1, description="Requests that may wait; further ones get `overloaded`."
@@ -110,7 +117,7 @@ class ServeSettings(Section):
     )
     diarizer: DeploymentSettings = DeploymentSettings()
     embedder: DeploymentSettings = DeploymentSettings()
-    transcriber: DeploymentSettings = DeploymentSettings()
+    transcriber: DeploymentSettings = DeploymentSettings(max_ongoing_requests=8, busy_requests=1)
     booster: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     denoiser: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)
     separator: DeploymentSettings = DeploymentSettings(num_cpus=0.25, initial_replicas=0)

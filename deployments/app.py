@@ -100,7 +100,7 @@ def _model(cls: type[Any], name: str, limits: DeploymentSettings, drain_s: float
             min_replicas=limits.min_replicas,
             initial_replicas=max(limits.initial_replicas, limits.min_replicas),
             max_replicas=max(limits.max_replicas, limits.min_replicas),
-            target_ongoing_requests=limits.max_ongoing_requests,
+            target_ongoing_requests=limits.busy_requests or limits.max_ongoing_requests,
             upscale_delay_s=limits.busy_s,
             downscale_delay_s=limits.idle_s,
             metrics_interval_s=METRICS_S,

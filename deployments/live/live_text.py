@@ -85,7 +85,11 @@ async def live_parts(services: Services, settings: Settings, listener: SileroEng
         return (await run_enrolment(services, clips)).sample
 
     return LiveParts(
-        desk=RecognitionDesk(services.transcriber, max(1, settings.serve.transcriber.max_replicas)),
+        desk=RecognitionDesk(
+            services.transcriber,
+            settings.serve.transcriber.max_replicas,
+            is_sooner_with_less=recogniser.is_sooner_with_less,
+        ),
         embedder=services.embedder,
         finder=services.speech_finder,
         new_scorer=listener.new_scorer,

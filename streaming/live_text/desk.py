@@ -20,12 +20,16 @@ from clearcast.speech.transcript import Transcript
 class RecognitionDesk:
     """Attributes:
     waiting: how many wait for their turn.
+    is_sooner_with_less: the recogniser needs less time for less sound.
     """
 
-    def __init__(self, transcriber: Transcriber, at_once: int = 1) -> None:
+    def __init__(
+        self, transcriber: Transcriber, at_once: int = 1, *, is_sooner_with_less: bool = True
+    ) -> None:
         """`at_once` is how many calls the recogniser works on at a time."""
+        self.is_sooner_with_less = is_sooner_with_less
         self._transcriber = transcriber
-        self._free = at_once
+        self._at_once = self._free = at_once
         self._turns: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -34,8 +38,13 @@ class RecognitionDesk:
 
     @property
     def is_free(self) -> bool:
-        """Whether a preview would be done at once."""
+        """Whether a call would be done at once."""
         return self._free > 0 and not self._turns
+
+    @property
+    def has_room_for_previews(self) -> bool:
+        """Whether one would be done at once, and leave a place of several to what is more urgent."""
+        return self._free >= min(2, self._at_once) and not self._turns
 
     async def must(self, clip: Clip, options: TranscribeOptions) -> Transcript:
         """The clip's text, in turn. Raises what the recogniser raises."""

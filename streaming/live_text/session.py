@@ -12,7 +12,6 @@ previews and guesses are left out and several utterances are taken at a time; wh
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import logging
 from collections import deque
@@ -25,8 +24,9 @@ from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import ClearCastError
 from clearcast.speech.transcript import Transcript, Word, join_words
 from clearcast.speech.turns import Span
-from streaming.live_text.agreement import Agreement, without_loops
+from streaming.live_text.agreement import without_loops
 from streaming.live_text.desk import RecognitionDesk
+from streaming.live_text.growing_text import GrowingText, Settled
 from streaming.live_text.lines import Failed, Lag, Line, LiveEvent, Partial, Speaker
 from streaming.live_text.options import LiveOptions
 from streaming.live_text.sound import SoundTrail
@@ -36,9 +36,6 @@ from streaming.live_text.utterances import OpenUtterance, Utterance, UtteranceWa
 logger = logging.getLogger(__name__)
 
 _MARGIN = SAMPLE_RATE_HZ // 2  # of silence around speech: recognisers expect some
-_FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
-_PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
-_EMPTY_STEP = round(0.4 * SAMPLE_RATE_HZ)  # after a preview without a word
 _GUESSED_PAUSE = round(0.12 * SAMPLE_RATE_HZ)  # a pause this long may be the end
 _BEHIND_S, _CAUGHT_UP_S = 4.0, 1.0
 _FAR_BEHIND_S = 60.0
@@ -79,9 +76,8 @@ class LiveTranscription:
         self._done_until = trail.num_samples  # no sample before this one is needed any more
         self._guess: _Guess | None = None
         self._guessed_pause: int | None = None
-        self._agreement = Agreement()
-        self._preview_at = 0
-        self._previewed: int | None = None  # start of the utterance that `_agreement` is about
+        self._text: GrowingText | None = None
+        self._previewing: asyncio.Task[None] | None = None
         self._is_behind = False
         self._is_finished = False
         self._changed = asyncio.Event()
@@ -128,9 +124,10 @@ class LiveTranscription:
 
     async def close(self) -> None:
         """Stop at once; what was not told is lost, and the sound is removed."""
-        self._worker.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._worker
+        tasks = [self._worker] if self._previewing is None else [self._worker, self._previewing]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._trail.close()
 
     async def _run(self) -> None:
@@ -146,19 +143,27 @@ class LiveTranscription:
     async def _step(self) -> bool:
         """Do the most urgent thing; whether there was one."""
         self._note_lag()
-        self._trail.forget(self._done_until - _MARGIN)
+        self._forget(self._done_until)
         if self._ended:
             await self._settle(self._next_ended())
             return True
         current = self._watch.current
         if current is None:
-            self._trail.forget(self._trail.num_samples - _MARGIN)
+            self._forget(self._trail.num_samples)
             return False
         if self._is_behind or not self._desk.is_free:
             return False
         if self._may_have_ended(current):
             return await self._guess_end(current)
-        return self._options.partials and await self._preview(current)
+        if self._options.partials and self._wants_preview(current):
+            self._previewing = asyncio.create_task(
+                self._preview(Utterance(current.start, self._watch.position))
+            )
+        return False
+
+    def _forget(self, before: int) -> None:
+        if self._previewing is None:  # it may be about to read its clip
+            self._trail.forget(before - _MARGIN)
 
     def _note_lag(self) -> None:
         lag_s = self.lag_s
@@ -228,35 +233,40 @@ class LiveTranscription:
             self._show(utterance, transcript)
         return True
 
-    async def _preview(self, current: OpenUtterance) -> bool:
-        self._begin_previews(current.start)
-        if self._watch.position < self._preview_at or current.quiet_since is not None:
+    def _wants_preview(self, current: OpenUtterance) -> bool:
+        if self._previewing is not None or not self._desk.has_room_for_previews:
             return False
-        heard = Utterance(current.start, self._watch.position)
-        transcript = await self._foresee(heard)
-        if transcript is not None:
-            self._show(heard, transcript)
-        return True
+        return current.quiet_since is None and self._text_of(current.start).is_due(self._watch.position)
 
-    def _begin_previews(self, start: int) -> None:
-        if self._previewed != start:
-            self._agreement, self._previewed = Agreement(), start
-            self._preview_at = start + _FIRST_PREVIEW
+    async def _preview(self, heard: Utterance) -> None:
+        """Beside what is more urgent, which does not wait for it."""
+        try:
+            transcript = await self._foresee(heard)
+            if transcript is not None and self._is_news(heard):
+                self._show(heard, transcript)
+        except Exception:
+            logger.exception("live speech could not be previewed")
+        finally:
+            self._previewing = None
+            self._changed.set()
+
+    def _is_news(self, heard: Utterance) -> bool:
+        text = self._text
+        is_open = text is not None and text.start == heard.start >= self._done_until
+        return is_open and heard.end > self._text_of(heard.start).heard_until
+
+    def _text_of(self, start: int) -> GrowingText:
+        if self._text is None or self._text.start != start:
+            self._text = GrowingText(start, settles=self._desk.is_sooner_with_less)
+        return self._text
 
     def _show(self, heard: Utterance, transcript: Transcript) -> None:
-        """A preview; not the next one before so much more was said that it is worth it, and the desk had a
-        rest of three times as long as this one took."""
-        took = self._watch.position - heard.end
-        self._begin_previews(heard.start)
-        step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP
-        self._preview_at = heard.end + max(step, 4 * took)
-        if self._ended or not self._options.partials:
+        hearing = self._text_of(heard.start).hear(transcript, heard.end, self._watch.position)
+        if self._ended or not self._options.partials or not hearing.words:
             return
-        hearing = self._agreement.hear(transcript.text.split())
         stable = len(" ".join(hearing.words[: hearing.stable]))
         start_s, end_s = heard.start / SAMPLE_RATE_HZ, heard.end / SAMPLE_RATE_HZ
-        if hearing.words:
-            self._tell(Partial(" ".join(hearing.words), stable, start_s, end_s))
+        self._tell(Partial(" ".join(hearing.words), stable, start_s, end_s))
 
     async def _foresee(self, utterance: Utterance) -> Transcript | None:
         try:
@@ -277,22 +287,39 @@ class LiveTranscription:
         raise AssertionError("unreachable")
 
     async def _transcribe(self, utterances: list[Utterance], *, must: bool) -> Transcript | None:
-        start, end = utterances[0].start, utterances[-1].end
-        first = start if self._done_until == start else max(self._done_until, start - _MARGIN)
+        end = utterances[-1].end
+        settled = self._settled_of(utterances[0])
         last = end if utterances[-1].goes_on else min(end + _MARGIN, self._trail.num_samples)
-        clip, zero_s = self._trail.clip(first, last)
+        clip, zero_s = self._trail.clip(settled.until, last)
         options = TranscribeOptions(
             language=self._options.language,
             beam_size=1,  # soon rather than a little better
+            is_live=True,
             voice_activity=False,
             speech=tuple(
-                Span(one.start / SAMPLE_RATE_HZ - zero_s, one.end / SAMPLE_RATE_HZ - zero_s)
+                Span(
+                    max(one.start, settled.until) / SAMPLE_RATE_HZ - zero_s,
+                    one.end / SAMPLE_RATE_HZ - zero_s,
+                )
                 for one in utterances
             ),
         )
         work = self._desk.must if must else self._desk.may
         transcript = await work(clip, options)
-        return None if transcript is None else _moved(transcript, zero_s)
+        if transcript is None:
+            return None
+        moved = _moved(transcript, zero_s)
+        return replace(moved, segments=settled.segments + moved.segments)
+
+    def _settled_of(self, utterance: Utterance) -> Settled:
+        """What is known of it already; for one that is new, the silence before it is heard as well."""
+        text = self._text
+        if text is not None and text.start == utterance.start:
+            is_within = utterance.start < text.settled.until < utterance.end  # it may be cut before there
+            if is_within:
+                return text.settled
+        is_new = self._done_until != utterance.start
+        return Settled(max(self._done_until, utterance.start - _MARGIN) if is_new else utterance.start)
 
     def _lines_of(self, transcript: Transcript, parts: tuple[SpokenBy, ...]) -> list[Line]:
         assert self._started_at is not None

@@ -9,16 +9,23 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
 from clearcast.settings import HttpSettings, LiveSettings, Settings
 from clearcast.testing.people import People, prepare_database
+from tests.breaking_proxy import breaking_proxy
 from tests.deployments.live.stage import Stage, running
 
 PROGRAM = str(Path(sys.executable).with_name("clearcast"))
@@ -109,6 +116,83 @@ async def test_ctrl_c_tells_the_last_line(environment: dict[str, str], stage: St
     told = [json.loads(line) for line in out.splitlines()]
     assert [one["type"] for one in told][-1] == "closed"
     assert any(one["type"] == "transcription" for one in told)
+
+
+@pytest.mark.timeout(240)
+async def test_a_broken_connection_loses_and_doubles_no_word(
+    environment: dict[str, str], stage: Stage, phrase: Path
+) -> None:
+    def texts(out: str) -> list[str]:
+        told = [json.loads(line) for line in out.splitlines()]
+        assert told[-1]["type"] == "closed"
+        return [one["text"] for one in told if one["type"] == "transcription"]
+
+    words = ("--file", phrase, "--fast", "--json", "-l", "en")
+    code, whole, notes = await ended(await start(environment, stage, "live", *words))
+    assert code == 0, notes
+    with breaking_proxy(stage.url) as proxy:
+        proxy.breaks = [(60_000, None), (90_001, None)]
+        process = await start(environment, stage, "live", "--gateway", proxy.url, *words)
+        code, out, notes = await ended(process)
+        assert proxy.num_connections == 3
+    assert code == 0, notes
+    assert "The connection broke; trying again" in notes
+    assert texts(out) == texts(whole)
+
+
+@pytest.mark.timeout(240)
+async def test_who_was_registered_is_named(environment: dict[str, str], stage: Stage, phrase: Path) -> None:
+    """What the recording begins with is taken for the voice; then it is asked for again where too short."""
+    samples, rate_hz = soundfile.read(phrase, dtype="int16")
+    soundfile.write(phrase, np.concatenate((samples[: 6 * rate_hz], samples)), rate_hz)
+    words = ("--file", phrase, "--fast", "--register", "Sara", "-l", "en")
+    code, out, notes = await ended(await start(environment, stage, "live", *words))
+    assert code == 0, notes
+    assert "Sara, please speak for 6 seconds" in notes
+    assert "Sara is known now." in notes
+    assert "Sara: " in out
+
+
+@pytest.mark.timeout(240)
+async def test_sound_goes_over_tls_with_ones_own_certificate(
+    environment: dict[str, str], tmp_path: Path, phrase: Path
+) -> None:
+    certificate, key = own_certificate(tmp_path)
+    live = LiveSettings(port=free_port(), tls_certificate=certificate, tls_key=key, public_url=None)
+    http = HttpSettings(require_key=False)
+    settings = Settings(data_dir=tmp_path / "data", config_dir=tmp_path / "config", http=http, live=live)
+    prepare_database(settings)
+    stage = Stage(settings, People(settings))
+    assert stage.url.startswith("https://")
+    words = ("--file", phrase, "--fast", "--json", "-l", "en")
+    async with running(stage):
+        trusting = environment | {"SSL_CERT_FILE": str(certificate)}
+        code, out, notes = await ended(await start(trusting, stage, "live", *words))
+        assert code == 0, notes
+        assert any(json.loads(line)["type"] == "transcription" for line in out.splitlines())
+        code, _, notes = await ended(await start(environment, stage, "live", *words))
+        assert code == 5, "nobody vouches for that certificate"
+
+
+def own_certificate(folder: Path) -> tuple[Path, Path]:
+    """PEM files of a certificate for this machine, signed by itself, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName(
+        [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    )
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(names, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "own.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "own.key").write_bytes(secret)
+    return folder / "own.pem", folder / "own.key"
 
 
 @pytest.mark.timeout(240)

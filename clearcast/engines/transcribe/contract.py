@@ -26,6 +26,7 @@ class TranscribeOptions:
     voice_activity: leave out stretches without speech before decoding.
     speech: where speech is, if that is known already (sorted spans of the whole recording, seconds); then
         engines that decode utterance by utterance use these and do not look for themselves.
+    is_live: somebody waits for every word: done before what is not live, which is held up meanwhile.
     """
 
     language: str | None = None
@@ -37,6 +38,7 @@ class TranscribeOptions:
     batched: bool = False
     voice_activity: bool = True
     speech: tuple[Span, ...] | None = None
+    is_live: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.beam_size <= 20:
@@ -48,12 +50,14 @@ class TranscribeOptions:
 class TranscriptionEngine(Engine):
     """Writes down what is said.
 
-    Class attributes: `languages` (codes it knows; None when its model decides) and `can_translate`.
+    Class attributes: `languages` (codes it knows; None when its model decides), `can_translate`, and
+    `is_sooner_with_less` (whether a second of sound takes less time than ten).
     """
 
     service = "transcribe"
     languages: ClassVar[frozenset[str] | None] = None
     can_translate: ClassVar[bool] = False
+    is_sooner_with_less: ClassVar[bool] = True
 
     def transcribe(
         self,

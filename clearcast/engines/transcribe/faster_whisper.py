@@ -93,6 +93,7 @@ class FasterWhisperEngine(TranscriptionEngine):
     Options = FasterWhisperOptions
     options: FasterWhisperOptions
     can_translate: ClassVar[bool] = True
+    is_sooner_with_less: ClassVar[bool] = False  # it always hears 30 s, filled up with silence
 
     _model: Any
 

@@ -28,6 +28,17 @@ async def test_lines_are_made_in_order_and_a_preview_is_left_out_meanwhile() -> 
     assert await desk.may(clip(9), OPTIONS) is not None
 
 
+async def test_previews_leave_a_place_to_what_is_more_urgent() -> None:
+    recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=0.02)
+    desk = RecognitionDesk(recogniser, at_once=2)
+    assert desk.has_room_for_previews
+    work = asyncio.create_task(desk.must(clip(1), OPTIONS))
+    await asyncio.sleep(0)
+    assert desk.is_free
+    assert not desk.has_room_for_previews
+    await work
+
+
 async def test_who_leaves_the_queue_gives_his_place_on() -> None:
     recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=0.02)
     desk = RecognitionDesk(recogniser, at_once=2)

@@ -35,6 +35,8 @@ class Show:
     conversation: Conversation
     folder: Path
     options: LiveOptions = field(default_factory=lambda: LiveOptions(speakers=0))
+    at_once: int = 1
+    is_sooner_with_less: bool = True
     told: list[LiveEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -43,7 +45,7 @@ class Show:
     def open(self) -> LiveTranscription:
         self.folder.mkdir(exist_ok=True)
         return LiveTranscription(
-            RecognitionDesk(self.recogniser),
+            RecognitionDesk(self.recogniser, self.at_once, is_sooner_with_less=self.is_sooner_with_less),
             UtteranceWatch(LoudIsSpeech(), self.options),
             SoundTrail(self.folder),
             VoicesHeard(FakeEmbedder(), self.options.speakers, self.options.similarity),
@@ -107,6 +109,38 @@ async def test_previews_grow_and_only_grow_where_they_are_stable(tmp_path: Path)
     assert partials[0].end_s < 1.2
     for before, after in pairwise(partials):
         assert after.text.startswith(before.text[: before.stable])
+    assert show.words == show.said
+
+
+@pytest.mark.parametrize("settles", [True, False])
+async def test_what_is_settled_of_a_long_utterance_is_not_heard_again(
+    tmp_path: Path, settles: bool
+) -> None:
+    show = Show(Conversation.of([(0.2, 17)]), tmp_path, is_sooner_with_less=settles)
+    await show.run()
+    assert show.words == show.said
+    assert len(show.lines) == 1
+    last = show.recogniser.asked[-1]
+    assert last.end_s is not None
+    heard_s = last.end_s - last.start_s
+    assert heard_s < 5.0 if settles else heard_s > 6.5
+
+
+async def test_a_line_does_not_wait_for_a_preview_where_two_can_be_made_at_a_time(tmp_path: Path) -> None:
+    show = Show(Conversation.of([(0.2, 4)]), tmp_path, at_once=2)
+    works = show.recogniser.transcribe
+    first = asyncio.Event()
+
+    async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
+        if not first.is_set():
+            first.set()
+            await asyncio.Event().wait()
+        return await works(clip, options, progress)
+
+    show.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        await show.run()
+    assert first.is_set()
     assert show.words == show.said
 
 

@@ -1,0 +1,88 @@
+"""What was understood of the utterance that goes on.
+
+What lives here: which of its words are settled, so that their sound need not be heard again, and when one
+more preview is worth its cost. What does not: asking the recogniser (`session`).
+
+Words are settled on which two hearings agreed (LocalAgreement-2, `agreement`), once so much sound came
+after them that it would change nothing: a hearing then costs what came since, however long somebody speaks,
+and the end of a long sentence is understood as soon as that of a short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from clearcast.audio.recording import SAMPLE_RATE_HZ
+from clearcast.speech.transcript import Segment, Transcript, Word, join_words
+from streaming.live_text.agreement import Agreement, Hearing
+
+_FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
+_PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
+_EMPTY_STEP = round(0.4 * SAMPLE_RATE_HZ)  # after a preview without a word
+_REST = 3  # times as long as a hearing took, before the next
+_WINDOW = 3 * SAMPLE_RATE_HZ  # of sound that is heard again; from here on words are settled
+_LEAST_SETTLED_S = 1.0
+_SETTLING_S = 0.5  # the latest words may still change
+_GAP_S = 0.03  # silence between words, the better place for a cut
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Attributes:
+    until: the sample up to which nothing is heard again.
+    segments: what was said up to there.
+    """
+
+    until: int
+    segments: tuple[Segment, ...] = ()
+
+
+class GrowingText:
+    """Attributes:
+    start: the sample where the utterance began.
+    settled: what will not change any more.
+    heard_until: how far the latest hearing went.
+    """
+
+    def __init__(self, start: int, *, settles: bool) -> None:
+        """With `settles` false the whole utterance is heard every time."""
+        self.start = self.heard_until = start
+        self.settled = Settled(start)
+        self._settles = settles
+        self._agreement = Agreement()
+        self._due_at = start + _FIRST_PREVIEW
+
+    def is_due(self, position: int) -> bool:
+        """Whether so much was said by then that a preview is worth it."""
+        return position >= self._due_at
+
+    def hear(self, transcript: Transcript, until: int, position: int) -> Hearing:
+        """One more hearing of the whole utterance, up to `until`; it was there at `position`."""
+        step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP
+        self._due_at = until + max(step, (1 + _REST) * (position - until))
+        self.heard_until = until
+        hearing = self._agreement.hear(transcript.text.split())
+        if self._settles and until - self.settled.until > _WINDOW:
+            words = [word for segment in transcript.segments for word in segment.words]
+            # Not one for one where there are no times, no spaces, or a loop was cut out.
+            if len(words) == len(hearing.words):
+                self._settle(words, hearing.stable, until)
+        return hearing
+
+    def _settle(self, words: Sequence[Word], stable: int, until: int) -> None:
+        first_s = self.settled.until / SAMPLE_RATE_HZ + _LEAST_SETTLED_S
+        last_s = until / SAMPLE_RATE_HZ - _SETTLING_S
+        places = [
+            (one.end_s, other.start_s)
+            for one, other in pairwise(words[: stable + 1])
+            if first_s <= one.end_s <= last_s
+        ]
+        places = [(end_s, start_s) for end_s, start_s in places if start_s - end_s >= _GAP_S] or places
+        if not places:
+            return
+        end_s, start_s = places[-1]
+        kept = tuple(word for word in words if word.end_s <= end_s)
+        segment = Segment(kept[0].start_s, end_s, join_words(kept), kept)
+        self.settled = Settled(round((end_s + start_s) / 2 * SAMPLE_RATE_HZ), (segment,))
