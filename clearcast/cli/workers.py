@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from clearcast.accounts.stored_keys import StoredKeys
-from clearcast.audio.limited import start_at_once
+from clearcast.audio.limited import start_at_once, stop_at_once
 from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
 from clearcast.audio.sound_check import remarks_on, warnings_on
@@ -171,7 +171,10 @@ class LocalWorker:
                 raise errors.exceptions[0] from None  # all are alike
             return [task.result() for task in tasks]
 
-        return self._run(work())
+        try:
+            return self._run(work())
+        finally:
+            stop_at_once()
 
     def _noted(self, result: T, warnings: Sequence[str]) -> T:
         for warning in warnings:
