@@ -190,6 +190,11 @@ class JobSettings(Section):
     poll_s: float = Field(default=0.2, gt=0, description="Seconds between looks at the queue.")
     timeout_s: float = Field(default=6 * 3600.0, gt=0, description="Seconds one file may be worked on.")
     max_attempts: int = Field(default=5, ge=1, description="Tries of a stage whose service fails or dies.")
+    s3_sources: tuple[str, ...] = Field(
+        default=(),
+        description="Prefixes s3://BUCKET/PREFIX that jobs may read recordings from, with the S3 service"
+        " and keys of storage; {owner} in one is the account's id. None: only uploaded files.",
+    )
     webhook_attempts: int = Field(
         default=6, ge=1, description="Tries to deliver a webhook, with growing pauses."
     )

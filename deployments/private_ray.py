@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -42,10 +42,27 @@ def start_private_ray(num_cpus: int | None = None, num_gpus: int | None = None) 
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
             configure_logging=False,
-            runtime_env={"env_vars": environment(1)},
         )
 
-    _tried(start)
+    # Inherited, not asked for as a `runtime_env`: the processes that Ray holds ready would not fit that,
+    # and each would be started a second time.
+    with _environment(environment(1)):
+        _tried(start)
+
+
+@contextlib.contextmanager
+def _environment(more: Mapping[str, str]) -> Iterator[None]:
+    """What is started meanwhile has these variables; this process is as before afterwards."""
+    before = dict(os.environ)
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name in more:
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
 
 
 def _tried(start: Callable[[], None]) -> None:

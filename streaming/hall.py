@@ -17,10 +17,11 @@ from typing import Any
 from clearcast.storage.rooms import RoomRecord
 from streaming.admission import Admission
 from streaming.entry import Pass
-from streaming.live_room import LiveRoom, Surroundings
+from streaming.live_room import LiveRoom
 from streaming.messages import EndReason, Moved
 from streaming.outbox import Outbox
 from streaming.participant import Participant
+from streaming.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 

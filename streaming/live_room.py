@@ -10,24 +10,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-
-from aiortc import RTCPeerConnection
 
 from clearcast.errors import Conflict, Forbidden, NotFound, RoomLocked
 from clearcast.storage.rooms import RoomRecord
-from streaming.admission import Admission
-from streaming.entry import Pass, Register
-from streaming.live_sound import GRACE_S, LiveSound
+from streaming.captions import Captions
+from streaming.entry import Pass
+from streaming.live_sound import GRACE_S, LiveSound, wishes_of
+from streaming.live_text.options import CaptionOptions
 from streaming.messages import (
+    CaptionsView,
     Chat,
     ChatAccepted,
     ChatRemoved,
     Ended,
     EndReason,
     ErrorMessage,
-    IceServer,
     Joined,
     LeaveReason,
     Left,
@@ -37,12 +36,9 @@ from streaming.messages import (
 )
 from streaming.outbox import Outbox
 from streaming.participant import Participant
-from streaming.recording_keeper import RecordedShow, RecordingKeeper
-from streaming.room import Room
-from streaming.room_chat import RoomChat
-from streaming.sdp import OpusWishes
+from streaming.recording_keeper import RecordedShow
 from streaming.show_recording import ShowRecording
-from streaming.udp_ports import UdpPorts
+from streaming.surroundings import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -50,26 +46,6 @@ _MOST_NAMES = 2000
 
 _CLOSE_CODES: dict[EndReason, int] = {"ended": 1000, "removed": 4403, "revoked": 4403, "replaced": 1000}
 _GONE: dict[EndReason, LeaveReason] = {"removed": "removed", "revoked": "revoked", "ended": "ended"}
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What rooms stand in. Attributes:
-    open_media: the media path of a room that opens.
-    new_peer: a connection of ours.
-    open_chat: the chat of a room.
-    ports: those that sound may use; None for any.
-    ice_servers: what clients are told of STUN and TURN.
-    """
-
-    keeper: RecordingKeeper
-    register: Register
-    admission: Admission
-    open_media: Callable[[RoomRecord], Room]
-    new_peer: Callable[[], RTCPeerConnection]
-    open_chat: Callable[[str], RoomChat]
-    ports: UdpPorts | None = None
-    ice_servers: tuple[IceServer, ...] = ()
 
 
 class LiveRoom:
@@ -96,7 +72,7 @@ class LiveRoom:
         self._tasks: set[asyncio.Task[Any]] = set()
         media = surroundings.open_media(record)
         self.sound = LiveSound(
-            media, surroundings.new_peer, _wishes(record), surroundings.ports, self._line_changed
+            media, surroundings.new_peer, wishes_of(record), surroundings.ports, self._line_changed
         )
         show = RecordedShow(
             room_id=record.id,
@@ -106,8 +82,13 @@ class LiveRoom:
             name_of=self._name_of,
             on_failure=self._recording_failed,
         )
-        self.recording = ShowRecording(surroundings.keeper, show, media, self._tell_room)
+        self.recording = ShowRecording(surroundings.keeper, show, media, self._tell_room, self._before_stop)
         self.recording.is_wanted = record.record
+        self.captions = Captions(
+            surroundings.sittings, media, self._name_of, self.tell, self.recording.note_said
+        )
+        if record.captions:
+            self.captions.begin(CaptionOptions().checked())
 
     @property
     def listeners(self) -> int:
@@ -155,6 +136,7 @@ class LiveRoom:
             participants=tuple(other.view() for other in self.people.values()),
             chat=chat,
             recording=self.recording.is_running,
+            captions=CaptionsView(**self.captions.state().model_dump(exclude={"type"})),
             ice_servers=self._surroundings.ice_servers,
         )
 
@@ -175,7 +157,7 @@ class LiveRoom:
             self.empty_since_s = time.monotonic()
         self.sound.stop_listening(who)
         await self.sound.stop_publishing(who)
-        await self.recording.review()
+        self._voices_changed()
 
     async def cut(self, who: Participant, reason: EndReason) -> None:
         """He has to go, and is told why."""
@@ -197,7 +179,7 @@ class LiveRoom:
         sdp = await self.sound.publish(who, offer_sdp)
         self.recording.note("publishing", who.id)
         self.tell(who.changed())
-        self._own(self.recording.review())
+        self._voices_changed()
         return sdp
 
     async def listen(self, who: Participant, offer_sdp: str) -> str:
@@ -238,7 +220,14 @@ class LiveRoom:
         await self.sound.stop_publishing(who)
         self.recording.note("stopped_publishing", who.id)
         self.tell(who.changed())
+        self._voices_changed()
+
+    def _voices_changed(self) -> None:
+        self.captions.review()
         self._own(self.recording.review())
+
+    async def _before_stop(self) -> None:
+        await self.captions.settle()
 
     def stop_listening(self, who: Participant) -> None:
         self.sound.stop_listening(who)
@@ -287,6 +276,15 @@ class LiveRoom:
         if self.recording.is_running == was or ref is not None:
             self._tell_room(by, ref)
 
+    async def caption(
+        self, by: Participant, is_on: bool, options: CaptionOptions, ref: str | None = None
+    ) -> None:
+        """Raises Forbidden, OptionInvalid, LanguageUnsupported, Overloaded."""
+        by.need("moderate")
+        await self.captions.switch(options.checked() if is_on else None)
+        self.recording.note("captions", by.id, is_on=is_on)
+        self.tell(self.captions.state(), by=by, ref=ref)
+
     async def end(self, by: Participant) -> None:
         """For good. Raises Forbidden."""
         by.need("moderate")
@@ -310,11 +308,21 @@ class LiveRoom:
         if before.record != record.record:
             self.recording.is_wanted = record.record
             self._own(self.recording.review())
+        if before.captions != record.captions:
+            self._own(self._switch_captions(record.captions))
         if before.is_locked != record.is_locked:
             self._tell_room()
 
+    async def _switch_captions(self, is_on: bool) -> None:
+        if is_on:
+            self.captions.begin(CaptionOptions().checked())
+        else:
+            await self.captions.switch(None)
+        self.tell(self.captions.state())
+
     def tick(self, now_s: float) -> None:
         """Call it five times a second: levels, and whose time is up."""
+        self.captions.look_after(now_s)
         levels = self.sound.levels(self.people.values())
         if levels is not None:
             self.tell(levels)
@@ -386,16 +394,10 @@ class LiveRoom:
                     who.outbox.close(code)
                 await self.leave(who, "lost")
         await self.recording.close()
+        await self.captions.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self.sound.close()
-
-
-def _wishes(record: RoomRecord) -> OpusWishes:
-    is_music = record.sound == "music"
-    return OpusWishes(
-        max_average_bitrate_bps=192_000 if is_music else 64_000, frame_ms=record.frame_ms, stereo=is_music
-    )
 
 
 def _view(record: RoomRecord) -> RoomView:

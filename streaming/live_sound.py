@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from aiortc import RTCPeerConnection
 
 from clearcast.errors import Conflict, SdpRefused
+from clearcast.storage.rooms import RoomRecord
 from streaming.messages import Levels
 from streaming.participant import Line, Participant
 from streaming.peers import answer, offer, take_answer
@@ -214,3 +215,11 @@ class LiveSound:
         await self.media.close()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+
+def wishes_of(record: RoomRecord) -> OpusWishes:
+    """What is asked of those who send sound to this room."""
+    is_music = record.sound == "music"
+    return OpusWishes(
+        max_average_bitrate_bps=192_000 if is_music else 64_000, frame_ms=record.frame_ms, stereo=is_music
+    )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clearcast.errors import MessageMalformed, OptionInvalid
+from streaming.live_text.options import CaptionOptions
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_CHAT_CHARACTERS = 2000
@@ -101,6 +102,12 @@ class SetRecord(Message):
     is_on: bool
 
 
+class SetCaptions(Message):
+    type: Literal["captions"]
+    is_on: bool
+    options: CaptionOptions = CaptionOptions()
+
+
 class End(Message):
     type: Literal["end"]
 
@@ -126,6 +133,7 @@ ClientMessage: TypeAlias = (
     | Remove
     | SetLock
     | SetRecord
+    | SetCaptions
     | End
     | Leave
     | Ping
@@ -148,6 +156,7 @@ class RoomView(BaseModel):
     denoise: bool
     record: bool
     transcribe: bool
+    captions: bool
     is_locked: bool
     state: Literal["open", "ended"]
 
@@ -178,6 +187,48 @@ class Chat(Message):
     at: datetime
 
 
+class CaptionsView(Message):
+    """How captions stand in a room. Attributes:
+    language: what was asked for; None where the engine finds out, or while they are off.
+    engine, model: what makes the text.
+    troubles: by participant, whose words are late or missing: `behind`, or an error's code.
+    """
+
+    is_on: bool
+    language: str | None = None
+    engine: str
+    model: str
+    troubles: dict[str, str] = {}
+
+
+class CaptionsChanged(CaptionsView):
+    type: Literal["captions"] = "captions"
+
+
+class Caption(Message):
+    """What somebody says, or said. Attributes:
+    participant, name: whose voice it came by.
+    speaker_id, speaker: who of those who share that voice, where they are told apart, and by what name.
+    id: of a final line: 1, 2, … in one room. Partial ones have none, and the next one takes its place.
+    stable: of a partial one: how many characters will not change.
+    start_s, end_s: since the room opened; `at` is when it began.
+    """
+
+    type: Literal["caption"] = "caption"
+    participant: str
+    name: str
+    speaker_id: int | None = None
+    speaker: str | None = None
+    id: int | None = None
+    is_final: bool
+    text: str
+    stable: int | None = None
+    start_s: float
+    end_s: float
+    at: datetime
+    language: str | None = None
+
+
 class IceServer(BaseModel):
     """As browsers' `RTCIceServer` (W3C WebRTC §4.2.2)."""
 
@@ -196,6 +247,7 @@ class Joined(Message):
     participants: tuple[ParticipantView, ...]
     chat: tuple[Chat, ...]
     recording: bool
+    captions: CaptionsView
     ice_servers: tuple[IceServer, ...] = ()
 
 
@@ -279,6 +331,8 @@ ServerMessage: TypeAlias = (
     | Left
     | RoomChanged
     | Levels
+    | CaptionsChanged
+    | Caption
     | Chat
     | ChatAccepted
     | ChatRemoved

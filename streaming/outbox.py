@@ -10,11 +10,11 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from streaming.messages import Levels, Message
+from streaming.messages import Caption, Levels, Message
 
 QUEUE_MESSAGES = 256
 """Who is further behind is dropped: he comes back with his `resume` and is told how things are."""
-_LEVELS_UP_TO = 8  # old levels are of no use: who has so much waiting does without
+_PASSING_UP_TO = 8  # old levels and half-heard lines are of no use: who has so much waiting does without
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Outbox:
     def put(self, message: Message) -> None:
         """Never waits, never raises. A message that finds the queue full closes it, and all that waits is
         dropped."""
-        if self.is_closed or (isinstance(message, Levels) and len(self._queue) > _LEVELS_UP_TO):
+        if self.is_closed or (_passes(message) and len(self._queue) > _PASSING_UP_TO):
             return
         if len(self._queue) >= self._limit:
             self.overflowed = True
@@ -63,3 +63,8 @@ class Outbox:
             self._filled.clear()
             await self._filled.wait()
         return self._queue.popleft()
+
+
+def _passes(message: Message) -> bool:
+    """Whether the next one of its kind takes its place."""
+    return isinstance(message, Levels) or (isinstance(message, Caption) and not message.is_final)

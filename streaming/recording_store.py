@@ -25,6 +25,7 @@ from clearcast.storage.room_recordings import RecordedPart, RecordingRecord, Roo
 from streaming.events import read_events
 from streaming.ogg_parts import Part, join
 from streaming.ogg_writer import PartLimits
+from streaming.recorded_captions import captions_of
 from streaming.recording_folder import RecordingFacts, RecordingFolder, Track
 
 logger = logging.getLogger(__name__)
@@ -122,6 +123,13 @@ class RecordingStore:
             _write_sidecar(source, folder, record, stored)
         name = f"{_title(facts)} events.json"
         kept.append(self._recordings.keep(self._intake, record, RecordedPart("events"), name, source))
+        captions = captions_of(folder.events_path, folder.duration_s)
+        if captions is not None:
+            source = folder.outgoing / "captions.vtt"
+            with room_on_disk():
+                source.write_text(captions, encoding="utf-8")
+            name = f"{_title(facts)} captions.vtt"
+            kept.append(self._recordings.keep(self._intake, record, RecordedPart("captions"), name, source))
 
     def _plan(self, folder: RecordingFolder) -> Iterator[_Planned]:
         """The same for the same folder."""

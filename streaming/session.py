@@ -120,6 +120,7 @@ class RoomConversation(Conversation):
             say.Remove: self._remove,
             say.SetLock: self._lock,
             say.SetRecord: self._record,
+            say.SetCaptions: self._captions,
             say.End: self._end,
             say.Leave: self._leave,
             say.Ping: self._ping,
@@ -177,6 +178,9 @@ class RoomConversation(Conversation):
 
     async def _record(self, message: say.SetRecord) -> None:
         await self.room.record_show(self.who, message.is_on, message.ref)
+
+    async def _captions(self, message: say.SetCaptions) -> None:
+        await self.room.caption(self.who, message.is_on, message.options, message.ref)
 
     async def _end(self, message: say.End) -> None:
         await self.room.end(self.who)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from clearcast.errors import ClearCastError
 from streaming.recording_keeper import RecordedShow, RecordingKeeper, RunningRecording
@@ -22,14 +23,21 @@ class ShowRecording:
     """
 
     def __init__(
-        self, keeper: RecordingKeeper, show: RecordedShow, media: Room, on_change: Callable[[], None]
+        self,
+        keeper: RecordingKeeper,
+        show: RecordedShow,
+        media: Room,
+        on_change: Callable[[], None],
+        before_stop: Callable[[], Awaitable[None]],
     ) -> None:
-        """`on_change` is called whenever `is_running` has changed."""
+        """`on_change` is called whenever `is_running` has changed; `before_stop` is awaited before it ends,
+        for what is still to be noted, and must not take long."""
         self.is_wanted = False
         self._keeper = keeper
         self._show = show
         self._media = media
         self._on_change = on_change
+        self._before_stop = before_stop
         self._running: RunningRecording | None = None
         self._turn = asyncio.Lock()
 
@@ -42,6 +50,19 @@ class ShowRecording:
         if self._running is not None:
             self._running.note(event, participant, **facts)
 
+    def note_said(
+        self, event: str, participant: str, start: datetime, end: datetime, **facts: str | float | bool
+    ) -> None:
+        """The same of what was said from here to there, as `start_s` and `end_s` in the recording; nothing
+        where that was before it."""
+        if self._running is None:
+            return
+        zero = self._running.started_at
+        start_s, end_s = ((at - zero).total_seconds() for at in (start, end))
+        if end_s > 0:
+            times = {"start_s": round(max(0.0, start_s), 3), "end_s": round(end_s, 3)}
+            self._running.note(event, participant, **times, **facts)
+
     def failed(self) -> None:
         """The keeper has ended it; it is not tried again until somebody asks for it."""
         self.is_wanted = False
@@ -51,11 +72,16 @@ class ShowRecording:
     async def review(self) -> None:
         """Start or stop, as things are now. The show goes on when it cannot be recorded."""
         async with self._turn:
-            is_due = self.is_wanted and bool(self._media.voices)
-            if is_due and self._running is None:
+            if not self._is_due and self._running is not None:
+                await self._before_stop()
+            if self._is_due and self._running is None:
                 await self._start()
-            elif not is_due and self._running is not None:
+            elif not self._is_due and self._running is not None:
                 await self._stop()
+
+    @property
+    def _is_due(self) -> bool:
+        return self.is_wanted and bool(self._media.voices)
 
     async def _start(self) -> None:
         try:
@@ -79,4 +105,6 @@ class ShowRecording:
 
     async def close(self) -> None:
         async with self._turn:
+            if self._running is not None:
+                await self._before_stop()
             await self._stop()

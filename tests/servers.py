@@ -24,6 +24,7 @@ import httpx
 import psycopg
 import pytest
 import redis
+from minio import Minio
 
 START_S = 60.0
 S3_ACCESS_KEY, S3_SECRET_KEY = "clearcasttestkey", "clearcasttestsecret"
@@ -115,6 +116,14 @@ class S3Server:
     access_key: str
     secret_key: str
     folder: Path
+
+
+def s3_client(server: S3Server, bucket: str) -> Minio:
+    """A client of the server, which has that bucket then."""
+    client = Minio(server.endpoint, server.access_key, server.secret_key, secure=False, region="us-east-1")
+    if not client.bucket_exists(bucket):
+        client.make_bucket(bucket)
+    return client
 
 
 @contextmanager

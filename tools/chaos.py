@@ -261,6 +261,8 @@ def called(platform: Breakable, piece: Path) -> Iterator[None]:
         with callers.calling():
             yield
     seconds = sorted(callers.seconds)
+    for failure in callers.failures:
+        print(f"request failed: {failure}")
     print(
         f"requests={len(seconds)} failed={len(callers.failures)} median={seconds[len(seconds) // 2]:.1f} s "
         f"longest={seconds[-1]:.1f} s",

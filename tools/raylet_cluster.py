@@ -145,8 +145,13 @@ class RayletCluster:
     def kill(self, part: str) -> str | None:
         """Break a part of it: "node", the next of those with a GPU, which is then put back; "update", a
         rolling update; or a replica of the deployment of that name. What was hit, or None when it was not
-        there."""
+        there.
+
+        A node goes when every replica runs: with both copies of a model gone, requests would wait for a
+        start of it, whatever the cluster does about a lost node.
+        """
         if part == "node":
+            self.wait_for(_is_whole, "every replica to run")
             name = f"gpu-{self.broken % 2 + 1}"
             self.broken += 1
             self.kill_node(name)

@@ -21,7 +21,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,10 @@ OBJECT_STORE_BYTES = 100 << 20
 
 
 class Raylets:
-    """The cluster. Ray is imported after its environment is set, as Ray reads it on import."""
+    """The cluster of nodes (name, CPUs, GPUs), the first of them its head. Ray is imported after its
+    environment is set, as Ray reads it on import."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: Sequence[tuple[str, int, int]] = (HEAD, *WORKERS)) -> None:
         import ray
         from ray import serve
         from ray.cluster_utils import Cluster
@@ -50,9 +51,14 @@ class Raylets:
         self._serve = serve
         self._nodes: dict[str, Any] = {}
         self._cluster = Cluster()
-        for name, cpus, gpus in (HEAD, *WORKERS):
+        for name, cpus, gpus in nodes:
             self.add(name, cpus, gpus)
         ray.init(address=self._cluster.address, log_to_driver=False, configure_logging=False)
+
+    @property
+    def address(self) -> str:
+        """What `RAY_ADDRESS` is to say."""
+        return str(self._cluster.address)
 
     def add(self, name: str, cpus: int, gpus: int) -> None:
         """Ray gives a node 15 s to start its agents, which can be too short on a busy machine."""

@@ -9,6 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from clearcast.audio.atomic import whole_or_absent
 from clearcast.cli import exit_codes, options
 from clearcast.cli.job_view import follow_job, show_job
 from clearcast.cli.options import ServerOptions
@@ -38,7 +39,7 @@ def jobs() -> None:
 
 @jobs.command()
 @click.argument("pipeline")
-@click.argument("files", nargs=-1, required=True, metavar="FILE|ID …")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|ID|s3://BUCKET/PREFIX …")
 @click.option(
     "--option",
     "given",
@@ -70,12 +71,14 @@ def submit(
     is_followed: bool,
     server: ServerOptions,
 ) -> None:
-    """Queue PIPELINE on files of this machine, or on files sent before, by id; prints the job's id.
+    """Queue PIPELINE on files of this machine, on files sent before, by id, or on all recordings below a
+    prefix of a bucket that the server reads from; prints the job's id.
 
     \b
     clearcast jobs submit meeting monday.mp3
     clearcast jobs submit meeting week/*.mp3 --option language=fa --label 'week 9' --follow
     clearcast jobs submit transcription file_01k9z3x5c8m2v7q4w6t1r0y9pb --priority high
+    clearcast jobs submit meeting s3://radio/2026/march --priority low
     """
     order: OrderFields = {"options": parse_settings(given), "priority": priority, "label": label}
     if webhook is not None:
@@ -226,6 +229,29 @@ def download(
         raise click.exceptions.Exit(exit_codes.SOME_FAILED)
     if not tasks:
         raise click.UsageError(f"The job has no file with the number {task}.")
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@click.option("--output", "-o", metavar="FILE", help="Where to: .csv or .parquet; printed when not given.")
+@options.server
+@pass_session
+def table(session: Session, job_id: str, output: str | None, server: ServerOptions) -> None:
+    """What became of every file of a job: a row for each, with its error, its length and the seconds taken.
+
+    \b
+    clearcast jobs table job_01k9x3v7w2e8m5q4r6t9y0z1ab
+    clearcast jobs table job_01k9x3v7w2e8m5q4r6t9y0z1ab -o march.parquet
+    """
+    is_parquet = output is not None and output.lower().endswith(".parquet")
+    with client_of(session, server) as client:
+        found = client.jobs.table(job_id, "parquet" if is_parquet else "csv")
+    if output is None:
+        click.echo(found.decode(), nl=False)
+        return
+    with whole_or_absent(Path(output)) as temporary:
+        temporary.write_bytes(found)
+    session.note(f"→ {output}")
 
 
 @jobs.command()

@@ -69,6 +69,7 @@ def list_(session: Session, others: bool, server: ServerOptions) -> None:
 @click.option("--no-denoise", is_flag=True, help="Voices cannot be denoised here, which saves its delay.")
 @click.option("--record", is_flag=True, help="Record while somebody speaks; everybody is told.")
 @click.option("--transcribe", is_flag=True, help="Make the recording a meeting when the room empties.")
+@click.option("--captions", is_flag=True, help="Show what is said as text from the beginning.")
 @options.server
 @pass_session
 def create(
@@ -80,6 +81,7 @@ def create(
     no_denoise: bool,
     record: bool,
     transcribe: bool,
+    captions: bool,
     server: ServerOptions,
 ) -> None:
     """Make a room and print its id. The password of a room that has one is asked for, or read from a pipe.
@@ -88,7 +90,7 @@ def create(
     clearcast rooms create "Morning show" --visibility public --record
     clearcast rooms create Choir --music --low-delay --visibility invited
     """
-    wanted = RoomFields(visibility=visibility, record=record, transcribe=transcribe)
+    wanted = RoomFields(visibility=visibility, record=record, transcribe=transcribe, captions=captions)
     if music:
         wanted["sound"] = "music"
     if low_delay:
@@ -121,7 +123,7 @@ def show(session: Session, room: str, server: ServerOptions) -> None:
         for name in ("id", "name", "owner", "visibility", "sound", "frame_ms"):
             table.add_row(name, escape(str(getattr(found, name))))
         table.add_row("state", _state(found))
-        kinds = [kind for kind in ("denoise", "record", "transcribe") if getattr(found, kind)]
+        kinds = [kind for kind in ("denoise", "record", "transcribe", "captions") if getattr(found, kind)]
         table.add_row("does", ", ".join(kinds) or "–")
         for name in ("live_url", "whip_url", "whep_url"):
             table.add_row(name, getattr(found, name) or "–")

@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Unpack, overload
+from typing import Literal, Unpack, overload
 
 from clearcast.client.events import EventReader
 from clearcast.client.files import OnBytes, fetch, fetch_async, ignore_bytes
@@ -30,6 +30,7 @@ from clearcast.client.orders import (
     read_jobs,
     result_call,
     submit_flow,
+    table_call,
     tasks_call,
 )
 from clearcast.client.transport import AsyncTransport, Transport
@@ -61,7 +62,8 @@ class Jobs:
         on_upload: OnBytes = ignore_bytes,
         **order: Unpack[OrderFields],
     ) -> Job:
-        """Queue a job on files of this machine (paths), or on the server (`StoredFile`s or ids).
+        """Queue a job on files of this machine (paths), on the server (`StoredFile`s or ids), or below
+        prefixes `s3://BUCKET/PREFIX` of buckets that the server reads from.
 
         Every submission has an idempotency key, made here when none is given: a request whose answer was
         lost is repeated and gives the same job.
@@ -166,6 +168,10 @@ class Jobs:
         """Write a result to the path `to`, whole or not at all."""
         chosen = self._transport.run(chosen_result_flow(job_id, task, name))
         return fetch(self._transport, result_call(job_id, chosen, task, format), Path(to))
+
+    def table(self, job_id: str, format: Literal["csv", "parquet"] = "csv") -> bytes:  # noqa: A002
+        """What became of every file of a job, a row for each."""
+        return self._transport.send(table_call(job_id, format)).content
 
     def pipelines(self) -> Sequence[Pipeline]:
         """What jobs can do."""
@@ -287,6 +293,10 @@ class AsyncJobs:
         """As `Jobs.download`."""
         chosen = await self._transport.run(chosen_result_flow(job_id, task, name))
         return await fetch_async(self._transport, result_call(job_id, chosen, task, format), Path(to))
+
+    async def table(self, job_id: str, format: Literal["csv", "parquet"] = "csv") -> bytes:  # noqa: A002
+        """As `Jobs.table`."""
+        return (await self._transport.send(table_call(job_id, format))).content
 
     async def pipelines(self) -> Sequence[Pipeline]:
         """As `Jobs.pipelines`."""

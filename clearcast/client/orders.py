@@ -22,6 +22,7 @@ from clearcast.errors import InputError, JobUnfinished
 
 _PAGE = "200"
 _MOST_PARTS = 50  # files in one form; the server takes 64 parts
+_S3 = "s3://"
 GivenFile: TypeAlias = str | Path | StoredFile
 
 
@@ -44,14 +45,23 @@ def submit_flow(
     patience_s: float,
     on_upload: OnBytes,
 ) -> Flow[Job]:
-    """Small files go with the order, in one request; large ones before it, in parts."""
-    given = [files] if isinstance(files, str | Path | StoredFile) else list(files)
+    """Small files go with the order, in one request; large ones before it, in parts. What is in a bucket is
+    for the server to fetch."""
+    named = [files] if isinstance(files, str | Path | StoredFile) else list(files)
+    sources = [file for file in named if isinstance(file, str) and file.startswith(_S3)]
+    given = [file for file in named if file not in sources]
     headers = {"Idempotency-Key": order.get("idempotency_key") or uuid.uuid4().hex}
     body: dict[str, Any] = {"pipeline": pipeline, **order}
     body.pop("idempotency_key", None)
+    body |= {"sources": sources} if sources else {}
     paths = [path for path in map(_path_of, given) if path is not None]
     sizes = [_size_of(path) for path in paths]
-    if len(paths) == len(given) and sum(sizes) <= SMALL_BYTES and 0 < len(paths) <= _MOST_PARTS:
+    if (
+        not sources
+        and len(paths) == len(given)
+        and sum(sizes) <= SMALL_BYTES
+        and 0 < len(paths) <= _MOST_PARTS
+    ):
         fields = {name: _field(value) for name, value in body.items()}
         parts = [("file", path) for path in paths]
         call = Call("POST", "/v1/jobs", fields, parts, headers=headers)
@@ -98,6 +108,11 @@ def tasks_call(job_id: str, after: int) -> Call:
 
 def pipelines_call() -> Call:
     return Call("GET", "/v1/pipelines")
+
+
+def table_call(job_id: str, format_name: str) -> Call:
+    path = f"/v1/jobs/{quote(job_id, safe='')}/table"
+    return Call("GET", path, params={"format": format_name})
 
 
 def result_call(job_id: str, name: str, task: int, format_name: str | None) -> Call:

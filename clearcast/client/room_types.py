@@ -26,6 +26,7 @@ class Room:
     denoise: bool
     record: bool
     transcribe: bool
+    captions: bool
     is_locked: bool
     state: Literal["open", "ended"]
     created_at: datetime
@@ -57,11 +58,11 @@ class RoomToken:
 
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
-    """A file of a recording: the mix, one voice as it came ("original") or was heard ("cleaned"), or the
-    "events". `part` counts from 0."""
+    """A file of a recording: the mix, one voice as it came ("original") or was heard ("cleaned"), the
+    "events", or the "captions" as WebVTT. `part` counts from 0."""
 
     file_id: str
-    role: Literal["mix", "original", "cleaned", "events"]
+    role: Literal["mix", "original", "cleaned", "events", "captions"]
     participant: str
     participant_id: str
     part: int

@@ -24,7 +24,7 @@ _PAGE = "200"
 
 class RoomFields(TypedDict, total=False):
     """How a room is to be: who may come in, its password where that is the way, speech or music, frames of
-    20 or 10 ms, and whether it is denoised, recorded, transcribed."""
+    20 or 10 ms, and whether it is denoised, recorded, transcribed, captioned."""
 
     visibility: Visibility
     password: str
@@ -33,6 +33,7 @@ class RoomFields(TypedDict, total=False):
     denoise: bool
     record: bool
     transcribe: bool
+    captions: bool
 
 
 class RoomChanges(RoomFields, total=False):

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from clearcast.storage.database import Database
 from clearcast.storage.fair_queue import serve_place
 from clearcast.storage.job_records import OPEN, State, add_event, settle
+from clearcast.storage.places import S3
 from clearcast.storage.tables import File, Job, JobEvent, Result, Task, now
 
 TaskKey = tuple[str, int]
@@ -66,6 +67,11 @@ class TaskOrder:
     @property
     def key(self) -> TaskKey:
         return self.job_id, self.number
+
+    @property
+    def address(self) -> str | None:
+        """Where the recording lies in a bucket, `s3://…`; None for a file that the server keeps."""
+        return self.file_id if self.file_id.startswith(S3) else None
 
     @property
     def folder(self) -> str:

@@ -33,7 +33,8 @@ FIRST_GUESS_S = 30.0  # for a task of a pipeline that never ran
 
 @dataclass(frozen=True, slots=True)
 class JobOrder:
-    """What somebody asks for. `files` are (file id, name to show)."""
+    """What somebody asks for. `files` are (file id, name to show); in place of an id may stand the address
+    `s3://…` of a recording in a bucket."""
 
     pipeline: str
     options: Mapping[str, Any]

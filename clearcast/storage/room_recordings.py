@@ -25,7 +25,7 @@ from clearcast.storage.rooms import no_room
 from clearcast.storage.tables import File, Room, RoomRecording, RoomRecordingFile, now
 
 RecordingState = Literal["running", "storing", "stored", "failed"]
-FileRole = Literal["mix", "original", "cleaned", "events"]
+FileRole = Literal["mix", "original", "cleaned", "events", "captions"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RecordedPart:
     """What one file of a recording is.
 
     Attributes:
-        participant_id: whose voice it is; empty for the mix and the events.
+        participant_id: whose voice it is; empty for the mix, the events and the captions.
         participant: the name that one had then.
         part: from 0; long recordings are cut into several.
     """

@@ -40,6 +40,7 @@ class RoomPlan:
         password_hash: of the password that lets people in; only where `visibility` is "password".
         frame_ms: 20, or 10 for low delay.
         denoise: whether voices can be denoised here. Music never is.
+        captions: whether what is said is shown as text from the beginning.
     """
 
     name: str
@@ -50,6 +51,7 @@ class RoomPlan:
     denoise: bool = True
     record: bool = False
     transcribe: bool = False
+    captions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class RoomChange:
     denoise: bool | None = None
     record: bool | None = None
     transcribe: bool | None = None
+    captions: bool | None = None
     is_locked: bool | None = None
 
 
@@ -82,6 +85,7 @@ class RoomRecord:
     denoise: bool
     record: bool
     transcribe: bool
+    captions: bool
     is_locked: bool
     state: RoomState
     node_id: str | None
@@ -322,6 +326,7 @@ def _record(room: Room, owner_name: str) -> RoomRecord:
         denoise=room.denoise,
         record=room.record,
         transcribe=room.transcribe,
+        captions=room.captions,
         is_locked=room.is_locked,
         state=cast(RoomState, room.state),
         node_id=room.node_id,

@@ -307,6 +307,7 @@ class Room(Table):
     denoise: Mapped[bool]
     record: Mapped[bool]
     transcribe: Mapped[bool]
+    captions: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     is_locked: Mapped[bool] = mapped_column(default=False)
     state: Mapped[str] = mapped_column(default="open")
     node_id: Mapped[str | None] = mapped_column(index=True)
@@ -373,7 +374,7 @@ class RoomRecording(Table):
 
 
 class RoomRecordingFile(Table):
-    """What a file of a recording is: the "mix", a voice's "original" or "cleaned" sound, or the "events".
+    """What a file of a recording is: "mix", a voice's "original" or "cleaned" sound, "events", "captions".
 
     `participant` is the name that the voice had then, empty where it is nobody's; `part` counts from 0.
     """

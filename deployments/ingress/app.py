@@ -22,6 +22,7 @@ from deployments.ingress import (
     files,
     friends,
     job_events,
+    job_table,
     jobs,
     keys,
     legacy,
@@ -84,7 +85,7 @@ def create_app(
     app.state.ingress = state
     for part in (transcriptions, meetings, voices, models, search, monitoring, documentation):
         app.include_router(part.router)
-    for part in (jobs, job_events, webhooks, files, downloads, links, presigned, tus):
+    for part in (jobs, job_events, job_table, webhooks, files, downloads, links, presigned, tus):
         app.include_router(part.router)
     for part in (rooms, room_people, room_memories):
         app.include_router(part.router)

@@ -232,6 +232,10 @@ ANSWERS: Mapping[str, Mapping[str, Any]] = {
     "listJobs": {_JSON: {"jobs": [_JOB], "next": None}},
     "listTasks": {_JSON: {"tasks": [_TASK], "next": None}},
     "downloadResult": _BYTES,
+    "downloadTable": {
+        "text/csv": "task,file,outcome,error_code,duration_s\n0,monday.wav,succeeded,,1834.2\n",
+        "application/vnd.apache.parquet": "(the bytes of the table)",
+    },
     "followJob": {"text/event-stream": _EVENT},
     "downloadFile": _BYTES,
     "describeDownload": _BYTES,

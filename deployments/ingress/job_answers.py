@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -13,7 +13,14 @@ from clearcast.storage.job_records import OPEN, SHOWN_TASKS, JobView, State
 from clearcast.storage.tables import Job, Result, Task
 
 MAX_FILES = 1000
+MAX_SOURCES = 20
+MAX_SOURCE_CHARACTERS = 1024
 MAX_LABEL_CHARACTERS = 200
+
+SOURCES = (
+    "Prefixes `s3://BUCKET/PREFIX` that this server reads from (`jobs.s3_sources`); every recording below"
+    " becomes a task."
+)
 
 _EXAMPLE: JsonDict = {
     "id": "job_01k9x3v7w2e8m5q4r6t9y0z1ab",
@@ -74,6 +81,9 @@ class JobRequest(BaseModel):
     file_ids: list[str] = Field(
         default=[], max_length=MAX_FILES, description="Files that were uploaded; each becomes a task."
     )
+    sources: list[Annotated[str, Field(max_length=MAX_SOURCE_CHARACTERS)]] = Field(
+        default=[], max_length=MAX_SOURCES, description=SOURCES
+    )
     options: dict[str, Any] = Field(default={}, description="The pipeline's own options.")
     priority: Priority = Field(default="normal", description="Among your own jobs and, a little, all.")
     label: str = Field(default="", max_length=MAX_LABEL_CHARACTERS, description="For you to know it by.")
@@ -95,7 +105,7 @@ class TaskAnswer(BaseModel):
     """One file of a job."""
 
     number: int
-    file_id: str
+    file_id: str = Field(description="Its id, or its address `s3://…` where it lies in a bucket.")
     file_name: str
     state: State
     stage: str | None = Field(description="What is being done.")

@@ -22,14 +22,22 @@ from clearcast.storage.files import FileRecord
 from clearcast.storage.job_records import JobOrder
 from clearcast.webhooks.guard import AddressRefused, find_target
 from deployments.ingress.forms import Form, parse, parse_json
-from deployments.ingress.job_answers import MAX_FILES, MAX_LABEL_CHARACTERS, JobRequest
+from deployments.ingress.job_answers import (
+    MAX_FILES,
+    MAX_LABEL_CHARACTERS,
+    MAX_SOURCES,
+    SOURCES,
+    JobRequest,
+)
 from deployments.ingress.problems import from_validation
 from deployments.ingress.state import IngressState
 from deployments.ingress.tus_parts import intake_of
 from deployments.ingress.uploads import read_body, receive
+from pipelines.batch.bucket_recordings import BucketRecordings
 from pipelines.recipes import all_recipes
 
 MAX_JSON_BYTES = 1 << 20
+MAX_BUCKET_FILES = 10_000
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -42,6 +50,7 @@ class JobForm(Form):
     file_ids: list[str] = Field(
         default=[], max_length=MAX_FILES, description="Files that were uploaded before."
     )
+    sources: list[str] = Field(default=[], max_length=MAX_SOURCES, description=SOURCES)
     options: str = Field(default="{}", description="The pipeline's own options, as JSON.")
     priority: Priority = Field(default="normal", description="Among your own jobs and, a little, all.")
     label: str = Field(default="", max_length=MAX_LABEL_CHARACTERS, description="For you to know it by.")
@@ -112,15 +121,16 @@ async def _checked(
         raise from_validation(error) from error
     await asyncio.to_thread(_stored, state, owner, options.file_ids(), "options")
     known_files = await asyncio.to_thread(_stored, state, owner, wanted.file_ids)
-    files = [*known_files, *came]
+    files = [(file.id, file.name) for file in (*known_files, *came)]
+    files += await asyncio.to_thread(_in_buckets, state, owner, wanted.sources)
     if not files:
-        raise OptionInvalid("A job needs at least one file.", hint="Send file parts, or file_ids.")
+        raise OptionInvalid("A job needs at least one file.", hint="Send file parts, file_ids or sources.")
     if wanted.webhook_url is not None:
         await _check_webhook(wanted.webhook_url, state)
     return JobOrder(
         pipeline=wanted.pipeline,
         options=wanted.options,
-        files=[(file.id, file.name) for file in files],
+        files=files,
         priority=wanted.priority,
         label=wanted.label,
         webhook_url=wanted.webhook_url,
@@ -156,6 +166,18 @@ def _stored(
             raise OptionInvalid(f"The upload {file_id} is not finished yet.", field=field)
         records.append(record)
     return records
+
+
+def _in_buckets(state: IngressState, owner: str, sources: Sequence[str]) -> list[tuple[str, str]]:
+    """Every recording below the sources, once: its address and its name.
+
+    Raises Forbidden, NotFound, OptionInvalid, ServiceUnavailable.
+    """
+    bucket = BucketRecordings(state.settings, owner)
+    found: dict[str, str] = {}
+    for source in sources:
+        found |= {one.address: one.name for one in bucket.find(source, MAX_BUCKET_FILES - len(found))}
+    return list(found.items())
 
 
 async def _check_webhook(url: str, state: IngressState) -> None:

@@ -34,6 +34,7 @@ _ROOM: dict[str, Any] = {
     "denoise": True,
     "record": True,
     "transcribe": False,
+    "captions": False,
     "is_locked": False,
     "state": "open",
     "created_at": "2026-01-31T09:00:00Z",
@@ -90,6 +91,7 @@ class NewRoom(BaseModel):
     transcribe: bool = Field(
         default=False, description="When the room empties, make its recording a meeting."
     )
+    captions: bool = Field(default=False, description="Show what is said as text from the beginning.")
 
 
 class RoomPatch(BaseModel):
@@ -111,6 +113,7 @@ class RoomPatch(BaseModel):
     denoise: bool | None = Field(default=None, description="When the room next goes live.")
     record: bool | None = Field(default=None, description="Whether what is said is recorded.")
     transcribe: bool | None = Field(default=None, description="Whether recordings become meetings.")
+    captions: bool | None = Field(default=None, description="Whether what is said is shown as text.")
     is_locked: bool | None = Field(default=None, description="Whether nobody new may come in.")
 
 
@@ -129,6 +132,7 @@ class RoomAnswer(BaseModel):
     denoise: bool
     record: bool
     transcribe: bool
+    captions: bool
     is_locked: bool
     state: RoomState
     created_at: datetime
@@ -152,6 +156,7 @@ class RoomAnswer(BaseModel):
             denoise=room.denoise,
             record=room.record,
             transcribe=room.transcribe,
+            captions=room.captions,
             is_locked=room.is_locked,
             state=room.state,
             created_at=room.created_at,

@@ -36,7 +36,8 @@ from deployments.jobs.patience import patiently
 from deployments.jobs.progress_report import ProgressReport
 from deployments.jobs.result_store import ResultStore, sounds_in
 from deployments.jobs.stage_store import StageStore
-from deployments.jobs.working_copies import WorkingCopies
+from deployments.jobs.working_copies import WorkingCopies, fetch_blob
+from pipelines.batch.bucket_recordings import BucketRecordings
 from pipelines.recipe import KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes import all_recipes
 from pipelines.scored import SCORE, run_scored
@@ -101,7 +102,7 @@ class TaskRun:
         self._copies = WorkingCopies(
             workshop.folder(order),
             workshop.blobs,
-            order.blob_key,
+            _fetch_for(workshop, order),
             workshop.settings.audio,
             self._recipe.hears,
         )
@@ -279,6 +280,16 @@ class TaskRun:
         if decoded is None:
             return Ending(state, error)
         return Ending(state, error, decoded.warnings, decoded.duration_s)
+
+
+def _fetch_for(shop: Workshop, order: TaskOrder) -> Callable[[Path], Awaitable[None]] | None:
+    """What brings the recording of a task; None when it is gone."""
+    if (address := order.address) is not None:
+        bucket = BucketRecordings(shop.settings, order.owner_id)
+        return lambda target: asyncio.to_thread(bucket.fetch, address, target)
+    if (blob_key := order.blob_key) is not None:
+        return lambda target: fetch_blob(shop.blobs, blob_key, target)
+    return None
 
 
 def _recipe(name: str) -> Recipe:

@@ -4,7 +4,7 @@ made again."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 
@@ -22,19 +22,19 @@ from pipelines.stages import Decoded
 
 
 class WorkingCopies:
-    """The copies in `folder`, made from the blob `blob_key`; None when that is gone."""
+    """The copies in `folder`. `fetch` puts the recording where it is told; None when it is gone."""
 
     def __init__(
         self,
         folder: Path,
         blobs: BlobStore,
-        blob_key: str | None,
+        fetch: Callable[[Path], Awaitable[None]] | None,
         limits: AudioSettings,
         hears: Collection[Hears],
     ) -> None:
         self.folder = folder
         self._blobs = blobs
-        self._blob_key = blob_key
+        self._fetch = fetch
         self._limits = limits
         self._hears = hears
 
@@ -54,9 +54,10 @@ class WorkingCopies:
 
     async def make(self, progress: Progress) -> Decoded:
         """Decode every form. Raises NotFound, and the audio errors."""
-        if self._blob_key is None:
+        if self._fetch is None:
             raise NotFound("The file of this job is gone.", hint="Upload it again.")
-        original = await self._fetched(self._blob_key, "original")
+        original = await self._target("original")
+        await self._fetch(original)
         share = 1 / len(self._hears)
         found: list[Prepared | PreparedSound] = []
         if "speech" in self._hears:
@@ -72,7 +73,8 @@ class WorkingCopies:
         """Another recording, mono 16 kHz, from its blob. Raises NotFound, and the audio errors."""
         if blob_key is None:
             raise NotFound("The reference file is gone.", hint="Upload it again.")
-        original, copy = await self._fetched(blob_key, "reference"), self.folder / "reference.wav"
+        original, copy = await self._target("reference"), self.folder / "reference.wav"
+        await fetch_blob(self._blobs, blob_key, original)
         await prepare(original, copy, self._limits)
         await asyncio.to_thread(original.unlink)
         return Clip(copy.resolve().as_uri())
@@ -84,13 +86,14 @@ class WorkingCopies:
             await prepare(sound, copy, self._limits)
         return Clip(copy.resolve().as_uri())
 
-    async def _fetched(self, blob_key: str, name: str) -> Path:
-        """The blob as a file of that name in the folder. Raises NotFound."""
-        target = self.folder / name
+    async def _target(self, name: str) -> Path:
         await asyncio.to_thread(self.folder.mkdir, parents=True, exist_ok=True, mode=0o700)
-        fetch = partial(self._blobs.fetch, blob_key, target)
-        await patiently(lambda: asyncio.to_thread(fetch))
-        return target
+        return self.folder / name
+
+
+async def fetch_blob(blobs: BlobStore, blob_key: str, target: Path) -> None:
+    """The blob as a file at `target`, however long its store is away. Raises NotFound."""
+    await patiently(lambda: asyncio.to_thread(partial(blobs.fetch, blob_key, target)))
 
 
 def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:

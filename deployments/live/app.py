@@ -40,11 +40,11 @@ from streaming.admission import Admission, LiveLimits
 from streaming.bus import open_bus
 from streaming.bus_chat import BusChat
 from streaming.hall import Hall
-from streaming.live_room import Surroundings
 from streaming.live_text.places import Places
 from streaming.live_text.sittings import Sittings
 from streaming.presence import open_presence
 from streaming.recordings import Recordings
+from streaming.surroundings import Surroundings
 
 _TEXT = (live_text, file_streams, text_doors, live_keywords)
 
@@ -97,6 +97,10 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
         listeners_per_room=live.max_listeners_per_room,
         joins_per_s=live.max_joins_per_s,
     )
+    sound_path = ingress.settings.data_path / "live-sound" / node_id
+    listener = await live_text.listener_of(ingress.settings)
+    parts = await live_text.live_parts(ingress.services, ingress.settings, listener)
+    sittings = Sittings(parts, sound_path / "spoken", live.max_transcriptions)
     surroundings = Surroundings(
         keeper=recordings,
         register=doors,
@@ -104,16 +108,13 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
         open_media=media.open_room,
         new_peer=media.new_peer,
         open_chat=lambda room_id: BusChat(bus, room_id),
+        sittings=sittings,
         ports=media.ports,
         ice_servers=media.ice_servers,
     )
     hall = Hall(surroundings)
     watch = Watch(hall, doors, ingress.accounts.rooms, presence)
     ingress.metrics.registry.register(LiveMetrics(hall))
-    sound_path = ingress.settings.data_path / "live-sound" / node_id
-    listener = await live_text.listener_of(ingress.settings)
-    parts = await live_text.live_parts(ingress.services, ingress.settings, listener)
-    sittings = Sittings(parts, sound_path / "spoken", live.max_transcriptions)
     streams = FileStreams(
         places=Places(live.max_streams, live.max_waiting_streams),
         transcriber=ingress.services.transcriber,
@@ -129,9 +130,9 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     try:
         yield LiveState(ingress, doors, hall, bus, presence, media.ice_servers, sittings, streams, keywords)
     finally:
-        await sittings.close()
         await keywords.close()
         await hall.close()
+        await sittings.close()
         await watch.close()
         await recordings.close()
         await presence.close()

@@ -6,6 +6,7 @@ import {Sound} from "./rooms_sound.js";
 
 const $ = id => document.getElementById(id);
 const QUIET_DBFS = -60;
+const CAPTIONS_SHOWN = 50;
 const LEVELS_LAST_MS = 500;  // they come five times a second while anybody speaks
 
 const room = {me: null, plan: null, people: new Map(), quiet: null};
@@ -61,7 +62,7 @@ async function makeRoom() {
     name: $("new-name").value, visibility: $("new-visibility").value, sound: $("new-sound").value,
     password: $("new-visibility").value === "password" ? $("new-password").value : undefined,
     frame_ms: Number($("new-frame").value), denoise: $("new-denoise").checked && !isMusic,
-    record: $("new-record").checked});
+    record: $("new-record").checked, captions: $("new-captions").checked});
   $("room-id").value = made.id;
   await showRooms();
   $("join").focus();
@@ -79,6 +80,7 @@ function join() {
   const url = new URL(`/v1/rooms/${encodeURIComponent($("room-id").value.trim())}/ws`, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   $("chat-log").replaceChildren();
+  $("captions-log").replaceChildren();
   $("guest-token").value = "";
   connection.join(url.href);
 }
@@ -93,15 +95,18 @@ const handlers = {
     showRoom({is_locked: message.room.is_locked, is_recording: message.recording});
     message.chat.forEach(showChat);
     showPeople();
+    showCaptions(message.captions);
     $("error").textContent = "";
     showStatus("in", `In the room, as ${message.you.name} (${message.you.role})`);
     history.replaceState(null, "", `#${message.room.id}`);  // to be found again after loading the page anew
     sound.comeBack().catch(error => { if (connection.isOpen) fail(error); });
   },
   participant(message) { room.people.set(message.id, message); showPeople(); },
-  left(message) { room.people.delete(message.id); showPeople(); },
+  left(message) { room.people.delete(message.id); showPeople(); partialOf(message.id)?.remove(); },
   room: showRoom,
   levels(message) { showLevels(message.levels); },
+  captions: showCaptions,
+  caption: showCaption,
   chat: showChat,
   chat_removed(message) { find("chat-log", message.id)?.remove(); },
   error(message) { fail(new Error(words(message))); },
@@ -217,6 +222,33 @@ function showChat(message) {
   $("chat-log").scrollTop = $("chat-log").scrollHeight;
 }
 
+function showCaptions(state) {
+  press("captions", state.is_on);
+  const late = Object.entries(state.troubles).map(([id, code]) =>
+    `${room.people.get(id)?.name ?? "Somebody"}: ${code === "behind" ? "late" : "missing just now"}`);
+  $("captions-state").textContent = late.join(" · ");
+  $("captions-state").hidden = !late.length;
+  if (!state.is_on) for (const item of [...$("captions-log").children]) if (item.dataset.partial) item.remove();
+  $("captions-log").hidden = !state.is_on && !$("captions-log").children.length;
+}
+
+// What somebody is saying stands last and is replaced, until the final line is there.
+function showCaption(message) {
+  const log = $("captions-log"), item = document.createElement("li"), said = part("span", "said", message.text);
+  partialOf(message.participant)?.remove();
+  if (message.is_final) item.dataset.id = message.id;
+  else item.dataset.partial = message.participant;
+  said.dir = "auto";
+  const whose = message.speaker ?? (message.speaker_id === undefined ? "" : `voice ${message.speaker_id + 1}`);
+  item.append(part("bdi", "who", [message.name, whose].filter(Boolean).join(", ")), said);
+  if (message.is_final) log.insertBefore(item, [...log.children].find(one => one.dataset.partial) ?? null);
+  else log.append(item);
+  while (log.children.length > CAPTIONS_SHOWN) log.firstChild.remove();
+  log.scrollTop = log.scrollHeight;
+}
+
+function partialOf(id) { return [...$("captions-log").children].find(item => item.dataset.partial === id); }
+
 function find(list, id) { return [...$(list).children].find(item => item.dataset.id === id); }
 
 function part(kind, name, text) {
@@ -239,7 +271,7 @@ for (const [id, work] of Object.entries(forms)) $(id).addEventListener("submit",
 const buttons = {
   leave: () => connection.leave(), mic: toggleMic, listen: toggleListen,
   denoise: () => tellMine("denoise"), mute: () => tellMine("mute"),
-  lock: () => tellMine("lock"), record: () => tellMine("record"),
+  lock: () => tellMine("lock"), record: () => tellMine("record"), captions: () => tellMine("captions"),
   end: () => { if (confirm("End this room for everybody, for good?")) connection.tell("end"); }};
 for (const [id, work] of Object.entries(buttons)) $(id).addEventListener("click", guard(work));
 $("room-id").value = location.hash.slice(1);

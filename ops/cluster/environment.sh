@@ -25,8 +25,8 @@ RAY_SERVE_SLOW_STARTUP_WARNING_PERIOD_S=10
 RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=deployments.backpressure.bound_proxy
 FORWARDED_ALLOW_IPS=
 RAY_USAGE_STATS_ENABLED=0
-# A node whose processes have gone is noticed after three seconds, not after a quarter of a minute; one that is only
-# busy has Ray's ten seconds for each answer.
-RAY_health_check_period_ms=1000
+# A node whose processes have gone is noticed after a second and a half, not after a quarter of a minute; one that is
+# only busy has Ray's ten seconds for each answer.
+RAY_health_check_period_ms=500
 RAY_health_check_failure_threshold=3
 set +a

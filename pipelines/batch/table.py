@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,19 @@ FIRST = ("file", "outcome", "error_code", "message", "duration_s", "seconds", "e
 
 def write_table(
     place: Place, pipeline: str, rows: Iterable[tuple[Item, Record]], temporary: Path
-) -> tuple[str, str]:
+) -> tuple[str, ...]:
     """Write `batch-PIPELINE.csv` and `.parquet`; returns their names. They are made in `temporary`.
 
     After the columns of every table come the seconds of each stage ("decode_s") and the key figures.
     """
     table = [_row(item, record) for item, record in sorted(rows, key=lambda row: row[0].name)]
     columns = list(dict.fromkeys([*FIRST, *(name for row in table for name in row)]))
-    names = (f"batch-{pipeline}.csv", f"batch-{pipeline}.parquet")
-    _write_csv(temporary / names[0], columns, table)
-    _write_parquet(temporary / names[1], columns, table)
-    for name in names:
-        place.put(name, temporary / name)
-    return names
+    names = []
+    for suffix, write in WRITERS.items():
+        names.append(f"batch-{pipeline}.{suffix}")
+        (temporary / names[-1]).write_bytes(write(columns, table))
+        place.put(names[-1], temporary / names[-1])
+    return tuple(names)
 
 
 def _row(item: Item, record: Record) -> dict[str, Any]:
@@ -47,19 +48,30 @@ def _row(item: Item, record: Record) -> dict[str, Any]:
     }
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+def csv_of(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """The table in UTF-8; what a row does not have is empty."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
-def _write_parquet(path: Path, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> None:
+def parquet_of(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
     arrays = {name: pa.array(_of_one_type([row.get(name) for row in rows])) for name in columns}
-    parquet.write_table(pa.table(arrays), path)
+    written = io.BytesIO()
+    parquet.write_table(pa.table(arrays), written)
+    return written.getvalue()
+
+
+WRITERS: Mapping[str, Callable[[Sequence[str], Sequence[Mapping[str, Any]]], bytes]] = {
+    "csv": csv_of,
+    "parquet": parquet_of,
+}
+"""Tables as bytes, by the name of the format."""
 
 
 def _of_one_type(values: Sequence[Any]) -> list[Any]:

@@ -58,6 +58,10 @@ class GrowingText:
         """Whether so much was said by then that a preview is worth it."""
         return position >= self._due_at
 
+    def postpone(self, position: int) -> None:
+        """A preview failed: the next one only after a rest, or a broken recogniser would get no other."""
+        self._due_at = max(self._due_at, position + _EMPTY_STEP)
+
     def hear(self, transcript: Transcript, until: int, position: int) -> Hearing:
         """One more hearing of the whole utterance, up to `until`; it was there at `position`."""
         step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP

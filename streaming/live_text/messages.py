@@ -8,37 +8,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, Field, TypeAdapter
 
 from streaming.live_text.lines import Lag, Line, Partial
-from streaming.live_text.options import LiveOptions
+from streaming.live_text.options import Options
 from streaming.messages import Message, Pong, read_as
-
-_BY_DEFAULT = LiveOptions()
 
 SpeakerId: TypeAlias = Annotated[int, Field(ge=0, le=31)]
 
 # From the client
-
-
-class Options(BaseModel):
-    """`LiveOptions` as a client names them; what is left out is as it is by default."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    language: str | None = Field(default=None, max_length=16)
-    min_segment_s: float = _BY_DEFAULT.min_segment_s
-    max_segment_s: float = _BY_DEFAULT.max_segment_s
-    silence_s: float = _BY_DEFAULT.silence_s
-    level_dbfs: float = _BY_DEFAULT.level_dbfs
-    voice_activity_mode: int = _BY_DEFAULT.voice_activity_mode
-    speakers: int = _BY_DEFAULT.speakers
-    similarity: float = _BY_DEFAULT.similarity
-    partials: bool = _BY_DEFAULT.partials
-
-    def checked(self) -> LiveOptions:
-        """Raises OptionInvalid."""
-        return LiveOptions(**self.model_dump())
 
 
 class Hello(Message):

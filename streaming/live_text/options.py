@@ -1,8 +1,10 @@
-"""What the user of a live transcription may choose."""
+"""What the user of a live transcription, or of a room's captions, may choose, and how a client names it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from clearcast.errors import OptionInvalid
 
@@ -51,3 +53,32 @@ class LiveOptions:
                 raise OptionInvalid(f"{name} must lie between {low} and {high}.", option=name)
         if self.min_segment_s >= self.max_segment_s:
             raise OptionInvalid("min_segment_s must be below max_segment_s.", option="min_segment_s")
+
+
+_BY_DEFAULT = LiveOptions()
+
+
+class Options(BaseModel):
+    """`LiveOptions` as a client names them; what is left out is as it is by default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str | None = Field(default=None, max_length=16)
+    min_segment_s: float = _BY_DEFAULT.min_segment_s
+    max_segment_s: float = _BY_DEFAULT.max_segment_s
+    silence_s: float = _BY_DEFAULT.silence_s
+    level_dbfs: float = _BY_DEFAULT.level_dbfs
+    voice_activity_mode: int = _BY_DEFAULT.voice_activity_mode
+    speakers: int = _BY_DEFAULT.speakers
+    similarity: float = _BY_DEFAULT.similarity
+    partials: bool = _BY_DEFAULT.partials
+
+    def checked(self) -> LiveOptions:
+        """Raises OptionInvalid."""
+        return LiveOptions(**self.model_dump())
+
+
+class CaptionOptions(Options):
+    """Of a room, whose voices are mostly one person each: nobody is told apart unless it is asked for."""
+
+    speakers: int = 0

@@ -19,6 +19,7 @@ from typing import Any
 
 from clearcast.errors import ClearCastError, OptionInvalid
 from streaming.live_text import messages as say
+from streaming.live_text.options import Options
 from streaming.live_text.realtime_events import Event, Items, RealtimeSession, read_session, read_sound
 from streaming.live_text.sitting import Person, Sitting
 from streaming.live_text.sittings import Sittings
@@ -112,7 +113,7 @@ class RealtimeTalk:
             hello = say.Hello(
                 type="hello",
                 sample_rate_hz=session.sample_rate_hz,
-                options=say.Options(**asdict(session.options)),
+                options=Options(**asdict(session.options)),
             )
             self._sitting = self._sittings.enter(person, hello, self._outbox)
             await self._sitting.start()

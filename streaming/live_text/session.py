@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 _MARGIN = SAMPLE_RATE_HZ // 2  # of silence around speech: recognisers expect some
 _GUESSED_PAUSE = round(0.12 * SAMPLE_RATE_HZ)  # a pause this long may be the end
-_BEHIND_S, _CAUGHT_UP_S = 4.0, 1.0
+BEHIND_S, CAUGHT_UP_S = 4.0, 1.0
 _FAR_BEHIND_S = 60.0
 _MOST_AT_A_TIME_S = 25.0
 _ATTEMPTS, _WAIT_S = 4, 0.5  # where the recogniser is overloaded or being replaced
@@ -94,8 +94,11 @@ class LiveTranscription:
     async def push(self, samples: FloatAudio) -> None:
         """The next samples, float32 mono at 16 kHz. Waits while the recogniser is far behind.
 
-        Raises OSError when the disk is full.
+        Raises OSError when the disk is full; what the work on lines before ended with, if it did: none come
+        any more.
         """
+        if self._worker.done():
+            await self._worker
         if self._started_at is None:
             length_s = len(samples) / SAMPLE_RATE_HZ
             before_s = self._trail.num_samples / SAMPLE_RATE_HZ
@@ -167,7 +170,7 @@ class LiveTranscription:
 
     def _note_lag(self) -> None:
         lag_s = self.lag_s
-        if lag_s > (_CAUGHT_UP_S if self._is_behind else _BEHIND_S):
+        if lag_s > (CAUGHT_UP_S if self._is_behind else BEHIND_S):
             if not self._is_behind:
                 self._tell(Lag(True, lag_s))
             self._is_behind = True
@@ -240,6 +243,7 @@ class LiveTranscription:
 
     async def _preview(self, heard: Utterance) -> None:
         """Beside what is more urgent, which does not wait for it."""
+        transcript = None
         try:
             transcript = await self._foresee(heard)
             if transcript is not None and self._is_news(heard):
@@ -247,6 +251,8 @@ class LiveTranscription:
         except Exception:
             logger.exception("live speech could not be previewed")
         finally:
+            if transcript is None and self._text is not None and self._text.start == heard.start:
+                self._text.postpone(self._watch.position)
             self._previewing = None
             self._changed.set()
 

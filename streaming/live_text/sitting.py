@@ -176,14 +176,11 @@ class Sitting:
         self._drop_registration()
         folder = self._folder / f"sound-{next(self._numbers)}"
         folder.mkdir()
+        watch = UtteranceWatch(self._parts.new_scorer(), self._options, self._heard)
+        trail = SoundTrail(folder, self._heard)
+        first_line = self._told_lines + 1
         self._transcription = LiveTranscription(
-            self._parts.desk,
-            UtteranceWatch(self._parts.new_scorer(), self._options, self._heard),
-            SoundTrail(folder, self._heard),
-            self._voices,
-            self._options,
-            self._tell,
-            first_line=self._told_lines + 1,
+            self._parts.desk, watch, trail, self._voices, self._options, self._tell, first_line
         )
 
     async def flush(self) -> None:

@@ -1,7 +1,7 @@
 """The live transcriptions of one process.
 
 What lives here: how many there may be, and those whose client may come back. What does not: what they do
-(`sitting`).
+(`sitting`; `captioned_voice` for voices of rooms, each of which takes a place like a client).
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ import contextlib
 import logging
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from clearcast.errors import Overloaded
 from clearcast.ids import new_id
+from streaming.live_text.captioned_voice import CaptionedVoice
+from streaming.live_text.lines import LiveEvent
 from streaming.live_text.messages import Hello
+from streaming.live_text.options import LiveOptions
 from streaming.live_text.sitting import LiveParts, Person, Sitting
 from streaming.outbox import Outbox
 
@@ -37,12 +41,18 @@ class Sittings:
         self._folder, self._most = folder, most
         self._open: dict[str, Sitting] = {}
         self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._voices: set[CaptionedVoice] = set()
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
 
     @property
     def count(self) -> int:
-        return len(self._open)
+        return len(self._open) + len(self._voices)
+
+    def check_places(self, wanted: int) -> None:
+        """Raises Overloaded where fewer are free."""
+        if self.count + wanted > self._most:
+            self.refused += 1
+            raise Overloaded("As many live transcriptions run as can.", retry_after_s=_RETRY_S)
 
     def known(self, person_id: str, resume: str | None) -> Sitting | None:
         """The sitting that this person comes back to, if it is still there."""
@@ -53,9 +63,7 @@ class Sittings:
         """Come back, or begin. Raises Overloaded, OptionInvalid."""
         sitting = self.known(person.id, hello.resume)
         if sitting is None:
-            if len(self._open) >= self._most:
-                self.refused += 1
-                raise Overloaded("As many live transcriptions run as can.", retry_after_s=_RETRY_S)
+            self.check_places(1)
             folder = self._folder / new_id("live")
             options = hello.options.checked()
             resume = secrets.token_urlsafe(24)
@@ -66,6 +74,17 @@ class Sittings:
             leaving.cancel()
         sitting.attach(outbox, hello.after)
         return sitting
+
+    def caption(
+        self, options: LiveOptions, tell: Callable[[LiveEvent], None], clock_s: Callable[[], float]
+    ) -> CaptionedVoice:
+        """Begin with a voice of a room, which has its place until it is closed. See there for `tell` and
+        `clock_s`. Raises Overloaded, OSError."""
+        self.check_places(1)
+        folder = self._folder / new_id("live")
+        voice = CaptionedVoice(self.parts, options, folder, tell, clock_s, self._voices.discard)
+        self._voices.add(voice)
+        return voice
 
     def leave(self, sitting: Sitting, outbox: Outbox) -> None:
         """Its connection broke: it waits to be come back to."""
@@ -91,4 +110,6 @@ class Sittings:
         for sitting in list(self._open.values()):
             with contextlib.suppress(Exception):
                 await self.end(sitting)
+        for voice in list(self._voices):
+            await voice.close()
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -23,6 +23,7 @@ from clearcast.audio.recording import FloatAudio
 from clearcast.errors import ClearCastError, MessageMalformed, OptionInvalid
 from clearcast.settings import AudioSettings
 from streaming.live_text import messages as say
+from streaming.live_text.options import Options
 from streaming.live_text.sitting import Sitting
 from streaming.live_text.sittings import Sittings
 from streaming.live_text.talk import HELLO_WITHIN_S, Introduce, SoundWire, send_all
@@ -86,7 +87,7 @@ class WhisperLiveKitTalk:
         try:
             first = await self._first()
             person = await self._introduce(self._config.credential, False)
-            options = say.Options(language=self._config.language)
+            options = Options(language=self._config.language)
             sitting = self._sittings.enter(person, say.Hello(type="hello", options=options), self._outbox)
             await sitting.start()
             await (self._take_pcm if self._config.pcm else self._take_file)(sitting, first, folder)

@@ -18,10 +18,12 @@ from streaming.bus_chat import BusChat
 from streaming.bus_memory import MemoryBus
 from streaming.entry import Pass, Visit
 from streaming.hall import Hall
-from streaming.live_room import Surroundings
+from streaming.live_text.sittings import Sittings
 from streaming.peers import new_peer
 from streaming.recording_keeper import RecordedShow
 from streaming.room import Room
+from streaming.surroundings import Surroundings
+from streaming.testing.spoken import Conversation, KnowsEveryWord, sittings_of
 from streaming.wire import WireClosed
 
 
@@ -38,6 +40,7 @@ def a_room(room_id: str = "room_1", **fields: Any) -> RoomRecord:
         "denoise": False,
         "record": False,
         "transcribe": False,
+        "captions": False,
         "is_locked": False,
         "state": "open",
         "node_id": None,
@@ -97,7 +100,10 @@ class NotingKeeper:
 
 
 def surroundings_of(
-    door: OpenDoor, keeper: NotingKeeper, limits: LiveLimits = LiveLimits()
+    door: OpenDoor,
+    keeper: NotingKeeper,
+    limits: LiveLimits = LiveLimits(),
+    sittings: Sittings | None = None,
 ) -> Surroundings:
     bus = MemoryBus()
     return Surroundings(
@@ -107,6 +113,7 @@ def surroundings_of(
         open_media=lambda _: Room(),
         new_peer=new_peer,
         open_chat=lambda room_id: BusChat(bus, room_id),
+        sittings=sittings or sittings_of(KnowsEveryWord(Conversation((), 0.0))),
     )
 
 

@@ -8,8 +8,10 @@ answers. What does not: anything about real speech.
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +20,15 @@ from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.engines.voice_activity._segmenting import FRAME_SAMPLES
 from clearcast.errors import Overloaded
+from clearcast.ids import new_id
+from clearcast.services import Transcriber
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.transcript import Segment, Transcript, Word
+from clearcast.storage.voices import VoiceSample
+from clearcast.testing.services import FakeEmbedder
+from streaming.live_text.desk import RecognitionDesk
+from streaming.live_text.sitting import LiveParts
+from streaming.live_text.sittings import Sittings
 
 _MADE_BY = Provenance("transcribe", "spoken", "test")
 
@@ -92,3 +101,16 @@ class KnowsEveryWord:
         text = " ".join(word.text for word in words)
         segments = (Segment(words[0].start_s, words[-1].end_s, text, words),) if words else ()
         return Transcript(segments, "en", self.conversation.duration_s, (_MADE_BY,))
+
+
+def sittings_of(transcriber: Transcriber, most: int = 4) -> Sittings:
+    """At most so many transcriptions by this one, with nobody to tell apart; what is loud is speech."""
+    embedder = FakeEmbedder()
+    parts = LiveParts(
+        RecognitionDesk(transcriber), embedder, embedder, LoudIsSpeech, _no_sample, _MADE_BY, ("en",)
+    )
+    return Sittings(parts, Path(tempfile.gettempdir()) / new_id("spoken"), most)
+
+
+async def _no_sample(_: object) -> VoiceSample:
+    raise AssertionError("nobody registers here")

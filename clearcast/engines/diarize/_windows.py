@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clearcast.audio.recording import Recording
+from clearcast.engines.embed._voice_encoder import MelFrames
 from clearcast.engines.embed.contract import Embedding
-from clearcast.engines.embed.resemblyzer import FRAME_S, MelFrames, Resemblyzer, levelled
+from clearcast.engines.embed.resemblyzer import FRAME_S, Resemblyzer, levelled
 from clearcast.engines.engine import Progress
 from clearcast.speech.turns import Span
 

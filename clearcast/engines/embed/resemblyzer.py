@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from clearcast.audio.recording import FloatAudio
 from clearcast.engines.embed._speaker_space import SpeakerSpace
+from clearcast.engines.embed._voice_encoder import (
+    FRAME_SAMPLES,
+    MelFrames,
+    load_encoder,
+    mel_frames,
+    partial_frames,
+)
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
 from clearcast.engines.engine import EngineOptions
-
-MelFrames = npt.NDArray[np.float32]
 
 FRAME_S = 0.01  # one mel frame
 LEVEL_DBFS = -30.0  # the level its training data was brought to
@@ -57,13 +61,10 @@ class Resemblyzer(EmbeddingEngine):
 
     def _load(self) -> None:
         import torch
-        from resemblyzer import VoiceEncoder
-        from resemblyzer.audio import wav_to_mel_spectrogram
 
         torch.set_num_threads(self.options.threads)
         self._torch: Any = torch
-        self._mel: Any = wav_to_mel_spectrogram
-        self._encoder: Any = VoiceEncoder(self.options.device, verbose=False)
+        self._encoder = load_encoder(self.options.device)
 
     def likeness(self, voiceprint: Embedding, others: Embedding) -> Embedding:
         """Cosine in the speaker space of the diarizer, in which a room changes less than a voice does.
@@ -89,18 +90,14 @@ class Resemblyzer(EmbeddingEngine):
         return np.asarray(means / np.linalg.norm(means, axis=1, keepdims=True), np.float32)
 
     def _partials(self, sound: FloatAudio) -> list[MelFrames]:
-        sound_slices, mel_slices = self._encoder.compute_partial_slices(
-            len(sound), PARTIALS_PER_S, MIN_COVERAGE
-        )
-        missing = max(0, sound_slices[-1].stop - len(sound))
-        frames = self.mel_frames(np.pad(sound, (0, missing)))
-        return [frames[part] for part in mel_slices]
+        parts = partial_frames(len(sound), PARTIALS_PER_S, MIN_COVERAGE)
+        missing = max(0, parts[-1].stop * FRAME_SAMPLES - len(sound))
+        frames = mel_frames(np.pad(sound, (0, missing)))
+        return [frames[part] for part in parts]
 
     def mel_frames(self, sound: FloatAudio) -> MelFrames:
         """Mel power spectrum, shape (frames, 40), a frame each 10 ms, of sound at `LEVEL_DBFS`."""
-        self.load()
-        frames: MelFrames = self._mel(sound)
-        return frames
+        return mel_frames(sound)
 
     def embed_windows(self, windows: Sequence[MelFrames]) -> Embedding:
         """One unit vector per window, shape (len(windows), 256); windows of one length share batches."""
@@ -118,7 +115,7 @@ class Resemblyzer(EmbeddingEngine):
     def _forward(self, batch: MelFrames) -> Embedding:
         with self._torch.inference_mode():
             vectors: Embedding = (
-                self._encoder(self._torch.from_numpy(batch).to(self._encoder.device)).cpu().numpy()
+                self._encoder(self._torch.from_numpy(batch).to(self.options.device)).cpu().numpy()
             )
         return vectors
 

@@ -73,6 +73,7 @@ OPERATIONS = {
     "retryJob": "POST /v1/jobs/{job_id}/retry",
     "eraseJob": "POST /v1/jobs/{job_id}/erase",
     "downloadResult": "GET /v1/jobs/{job_id}/results/{name}",
+    "downloadTable": "GET /v1/jobs/{job_id}/table",
     "followJob": "GET /v1/jobs/{job_id}/events",
     "getWebhookSecret": "GET /v1/webhooks/secret",
     "listDeliveries": "GET /v1/webhooks/deliveries",

@@ -241,6 +241,7 @@ async def test_her_own_things_are_there(app: FastAPI, belongings: Belongings, pe
         for address in (
             "/v1/jobs/{job_id}",
             "/v1/jobs/{job_id}/tasks",
+            "/v1/jobs/{job_id}/table",
             "/v1/jobs/{job_id}/events",
             "/v1/jobs/{job_id}/results/{name}",
             "/v1/files/{file_id}",

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.storage.job_records import OPEN
+from clearcast.storage.job_records import OPEN, JobOrder
+from clearcast.testing.media import write_tone_wav
 from tests.deployments.jobs.conftest import ANNA, House
+from tests.servers import S3Server, s3_client
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -68,6 +70,26 @@ def test_every_job_finishes_once_through_ten_kills(house: House, database_url: s
         assert set(stages.values()) == {1}, f"a finished stage was done again, seed {seed}"
         ends = [event for event in house.records.events(ANNA, job_id, 0, 10_000) if event.event == "task"]
         assert len(ends) == 2, f"a task ended twice, seed {seed}"
+
+
+def test_recordings_in_a_bucket_are_done_once_through_kills(
+    house: House, database_url: str, s3_server: S3Server, tmp_path: Path
+) -> None:
+    talk = write_tone_wav(tmp_path / "talk.wav", 8.0)
+    s3_client(s3_server, "radio").fput_object("radio", "kills/talk.wav", str(talk))
+    addresses = [f"s3://radio/kills/{name}" for name in ("talk.wav", "gone.wav", "talk.wav")]
+    files = [(address, address.rpartition("/")[2]) for address in addresses]
+    job_id, _ = house.records.accept(ANNA, JobOrder("meeting", {}, files))
+    for _ in range(2):
+        with runner(house, database_url, s3_server.endpoint) as process:
+            time.sleep(random.uniform(0.2, 0.8))
+            process.send_signal(signal.SIGKILL)
+    with runner(house, database_url, s3_server.endpoint):
+        wait_for(house, [job_id], within_s=120)
+    view = house.job(job_id)
+    assert [task.state for task in view.tasks] == ["succeeded", "failed", "succeeded"]
+    assert view.tasks[1].error is not None and view.tasks[1].error["code"] == "not_found"
+    assert set(Counter(house.stages(job_id)).values()) == {1}, "a finished stage was done again"
 
 
 def test_two_runners_never_work_at_the_same_time(house: House, database_url: str) -> None:

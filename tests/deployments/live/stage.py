@@ -12,6 +12,7 @@ import uvicorn
 
 from clearcast.accounts.accounts import accounts_of
 from clearcast.accounts.room_tokens import RoomRole
+from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.database import Database
 from clearcast.storage.rooms import RoomPlan, RoomRecord, RoomRecords
@@ -86,9 +87,11 @@ class SetUp(Protocol):
 
 
 @asynccontextmanager
-async def running(stage: Stage, node_id: str = "node-1") -> AsyncIterator[uvicorn.Server]:
+async def running(
+    stage: Stage, node_id: str = "node-1", services: Services | None = None
+) -> AsyncIterator[uvicorn.Server]:
     """The gateway of this stage, from here to the end of the block."""
-    server = gateway_server(stage.settings, node_id)
+    server = gateway_server(stage.settings, node_id, services)
     task = asyncio.create_task(server._serve())  # `serve` would take Ctrl-C, which is pytest's
     async with asyncio.timeout(60):
         while not server.started:

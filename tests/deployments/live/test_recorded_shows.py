@@ -15,7 +15,7 @@ from clearcast.storage.blobs import open_blobs
 from clearcast.storage.database import Database
 from clearcast.storage.files import FileRecords
 from clearcast.storage.job_records import JobRecords
-from clearcast.storage.room_recordings import RecordingRecord, RoomRecordings
+from clearcast.storage.room_recordings import FileRole, RecordingRecord, RoomRecordings
 from clearcast.storage.rooms import RoomRecord
 from streaming.testing.live_client import LiveClient
 from streaming.testing.peers import Mouth
@@ -61,11 +61,15 @@ class Memory:
         jobs = JobRecords(self._database, max_queued=9, max_running=1).jobs(self._room.owner_id)
         return [job.id for job in jobs if job.pipeline == "meeting"]
 
-    def mix(self, recording: RecordingRecord, target: Path) -> Any:
-        (file_id,) = (file.file_id for file in recording.files if file.part.role == "mix")
+    def fetch(self, recording: RecordingRecord, role: FileRole, target: Path) -> Path:
+        """The only file of this role."""
+        (file_id,) = (file.file_id for file in recording.files if file.part.role == role)
         blobs = open_blobs(self._settings.storage, self._settings.data_path)
         blobs.fetch(FileRecords(self._database).find(recording.owner_id, file_id).blob_key, target)
-        return soundfile.read(target, dtype="float32")[0]
+        return target
+
+    def mix(self, recording: RecordingRecord, target: Path) -> Any:
+        return soundfile.read(self.fetch(recording, "mix", target), dtype="float32")[0]
 
     def close(self) -> None:
         self._database.close()

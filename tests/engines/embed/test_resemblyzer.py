@@ -9,8 +9,9 @@ import pytest
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, Recording
 from clearcast.audio.sandbox import prepare_sync
+from clearcast.engines.embed._voice_encoder import mel_frames, partial_frames
 from clearcast.engines.embed.contract import EmbeddingEngine
-from clearcast.engines.embed.resemblyzer import levelled
+from clearcast.engines.embed.resemblyzer import MIN_COVERAGE, PARTIALS_PER_S, levelled
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.errors import SpeechTooShort
 from clearcast.sample import sample_conversation
@@ -42,6 +43,20 @@ def test_a_batch_equals_the_package_one_by_one(
     assert found.dtype == np.float32
     assert np.abs(found - expected).max() < 1e-5
     assert np.linalg.norm(found, axis=1) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize("samples", [400, 25_440, 25_600, 50_077, 2_080_005])
+def test_frames_and_their_windows_are_the_packages_own(samples: int) -> None:
+    from resemblyzer import VoiceEncoder
+    from resemblyzer.audio import wav_to_mel_spectrogram
+
+    sound = np.random.default_rng(samples).standard_normal(samples).astype(np.float32) * np.float32(0.03)
+    expected = wav_to_mel_spectrogram(sound)
+    found = mel_frames(sound)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    assert np.abs(found - expected).max() < 1e-6 * expected.max()
+    windows = VoiceEncoder.compute_partial_slices(samples, PARTIALS_PER_S, MIN_COVERAGE)[1]
+    assert partial_frames(samples, PARTIALS_PER_S, MIN_COVERAGE) == windows
 
 
 def test_loudness_does_not_change_a_voiceprint(

@@ -1,0 +1,145 @@
+"""Captions of live rooms: real speech by a real peer, lines by name for everybody, kept for the owner."""
+
+from __future__ import annotations
+
+import json
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.async_api import expect
+from websockets.asyncio.client import connect
+
+from clearcast.audio.recording import SAMPLE_RATE_HZ
+from clearcast.audio.sinc import resample
+from clearcast.speech.vtt import read_vtt
+from streaming import recordings
+from streaming.opus import SAMPLE_RATE_HZ as ROOM_RATE_HZ
+from streaming.testing.browser import chromium
+from streaming.testing.live_client import Json, LiveClient
+from streaming.testing.peers import Mouth
+from tests.deployments.live.stage import SetUp, Stage, running
+from tests.deployments.live.test_live_text import address, ask, say, sound_of
+from tests.deployments.live.test_recorded_shows import Memory
+
+WITHIN_S = 60.0
+ENGLISH = {"language": "en"}
+
+
+def sentences(shared_audio: Path) -> np.ndarray:
+    """Two of them, clearly spoken, then silence, since a mouth begins again; float32 mono at 16 kHz."""
+    said = [sound_of(shared_audio / "asr" / name) for name in ("p234_002.flac", "spk1_snt1.flac")]
+    pause = np.zeros(SAMPLE_RATE_HZ, np.float32)
+    return np.concatenate((pause, said[0], pause, said[1], np.zeros(60 * SAMPLE_RATE_HZ, np.float32)))
+
+
+def mouth(sound: np.ndarray) -> Mouth:
+    return Mouth(resample(sound[:, np.newaxis], SAMPLE_RATE_HZ, ROOM_RATE_HZ))
+
+
+async def live_text(stage: Stage, key: str, sound: np.ndarray) -> str:
+    """What `/v1/live` makes of it."""
+    async with connect(address(stage)) as socket:
+        options = {"speakers": 0, "partials": False, **ENGLISH}
+        await ask(socket, "hello", "model_loaded", credential=key, options=options)
+        await ask(socket, "start_transcription", "transcription_started")
+        await say(socket, sound)
+        _, told = await ask(socket, "stop_transcription", "transcription_stopped")
+    return " ".join(one["text"] for one in told if one["type"] == "transcription")
+
+
+def lines(client: LiveClient) -> list[Json]:
+    return [one for one in client.messages if one["type"] == "caption" and one["is_final"]]
+
+
+@pytest.mark.timeout(180)
+async def test_what_is_said_is_told_by_name_and_kept_with_the_recording(
+    stage: Stage, shared_audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "LOOK_S", 0.2)
+    room, key, sound = stage.room(record=True), stage.people.create("anna"), sentences(shared_audio)
+    anna = await stage.joined(room, key)
+    guest = await stage.joined(room, stage.token(room, "listen")[1])
+    assert guest.joined["captions"]["is_on"] is False
+    told = await anna.ask("captions", is_on=True, options=ENGLISH)
+    assert (told["type"], told["engine"], told["language"]) == ("captions", "pocketsphinx", "en")
+    await guest.told("captions", is_on=True)
+    await anna.publish(mouth(sound))
+    first = await guest.told("caption", WITHIN_S, is_final=True)
+    assert (first["id"], first["participant"], first["name"]) == (1, anna.me, "anna")
+    late = await stage.joined(room, stage.token(room, "listen")[1])
+    assert late.joined["captions"] == {name: told[name] for name in late.joined["captions"]}
+    await guest.heard(lambda one: "dog" in one.get("text", "") and one["is_final"], WITHIN_S)
+    assert (await anna.ask("captions", is_on=False))["is_on"] is False
+    await anna.ask("stop_publishing")
+    text = " ".join(line["text"] for line in lines(guest))
+    expected = await live_text(stage, key, sound[: 10 * SAMPLE_RATE_HZ])
+    alike = SequenceMatcher(None, text, expected).ratio()
+    print(f"{alike:.2f} alike: {text!r} in the room, {expected!r} over /v1/live")
+    assert alike > 0.7
+    assert any(not one["is_final"] for one in guest.messages if one["type"] == "caption")
+    memory = Memory(stage, room)
+    recording = await memory.until("stored")
+    sidecar = json.loads(memory.fetch(recording, "events", tmp_path / "events.json").read_text())
+    kept = [one for one in sidecar["events"] if one["event"] == "caption"]
+    assert [(one["text"], one["name"]) for one in kept] == [(one["text"], "anna") for one in lines(guest)]
+    assert all(0 <= one["start_s"] < one["end_s"] <= one["at_s"] for one in kept), kept
+    subtitles = read_vtt(memory.fetch(recording, "captions", tmp_path / "captions.vtt").read_text())
+    assert subtitles.text.split() == text.split()
+    assert {segment.speaker for segment in subtitles.segments} == {"anna"}
+    memory.close()
+
+
+@pytest.mark.timeout(180)
+async def test_a_window_switches_captions_and_shows_them(
+    stage: Stage, shared_audio: Path, tmp_path: Path
+) -> None:
+    room, key = stage.room(), stage.people.create("anna")
+    anna = await stage.joined(room, key)
+    async with chromium(np.zeros((SAMPLE_RATE_HZ, 1), np.float32), tmp_path) as browser:
+        page = await browser.new_page()
+        await page.goto(f"{stage.url}/rooms")
+        await page.fill("#credential", key)
+        await page.fill("#room-id", room.id)
+        await page.press("#room-id", "Enter")
+        await page.click("#captions")
+        await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "true")
+        await anna.publish(mouth(sentences(shared_audio)))
+        shown = page.locator("#captions-log li[data-id]")
+        await expect(shown.first).to_contain_text("with her from", timeout=1000 * WITHIN_S)
+        await expect(shown.first.locator(".who")).to_have_text("anna")
+        await page.click("#captions")
+        await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "false")
+
+
+async def test_only_who_moderates_switches_captions_and_only_to_what_there_is(stage: Stage) -> None:
+    room = stage.room()
+    anna = await stage.joined(room, stage.people.create("anna"))
+    guest = await stage.joined(room, stage.token(room, "publish")[1])
+    assert (await guest.ask("captions", is_on=True))["code"] == "forbidden"
+    assert (await anna.ask("captions", is_on=True, options={"language": "fa"}))["code"] == (
+        "language_unsupported"
+    )
+    assert (await anna.ask("captions", is_on=True, options={"silence_s": 99}))["code"] == "option_invalid"
+    assert not [one for one in guest.messages if one["type"] == "captions"]
+
+
+async def test_captions_that_find_no_place_are_refused_and_those_of_the_rooms_own_say_so(
+    make_stage: SetUp,
+) -> None:
+    """Places are those of `/v1/live`."""
+    stage = make_stage(max_transcriptions=1)
+    key = stage.people.create("anna")
+    async with running(stage), connect(address(stage)) as socket:
+        assert (await ask(socket, "hello", "model_loaded", credential=key))[0]["type"] == "model_loaded"
+        anna = await stage.joined(stage.room(), key)
+        told = await anna.ask("captions", is_on=True)
+        assert told["code"] == "overloaded"
+        assert told["retry_after_s"] > 0
+        ben = await stage.joined(stage.room(name="captioned", captions=True), key)
+        assert ben.joined["captions"]["is_on"] is True
+        await ben.publish(mouth(np.zeros(SAMPLE_RATE_HZ, np.float32)))
+        await ben.told("captions", troubles={ben.me: "overloaded"})
+        await ask(socket, "close", "closed")
+        await ben.told("captions", troubles={})
