@@ -314,10 +314,7 @@ class LiveRoom:
             self._tell_room()
 
     async def _switch_captions(self, is_on: bool) -> None:
-        if is_on:
-            self.captions.begin(CaptionOptions().checked())
-        else:
-            await self.captions.switch(None)
+        await self.captions.switch(CaptionOptions().checked() if is_on else None, must_fit=False)
         self.tell(self.captions.state())
 
     def tick(self, now_s: float) -> None:
