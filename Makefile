@@ -15,10 +15,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	@$(BIN)/python -m deployments.demo
 
-WORKERS ?= 2
 test: .venv/ready
 	@bash tools/install_test_tools.sh
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@bash tools/run_tests.sh $(ARGS)
 
 serve: .venv/ready
 	@$(BIN)/clearcast --profile $(PROFILE) serve

@@ -41,10 +41,16 @@ def files_in(folder: Path) -> set[str]:
 def decoder() -> psutil.Process:
     """The limited process that this one has running."""
     return next(
-        child
-        for child in psutil.Process().children()
-        if "clearcast.audio.child" in " ".join(child.cmdline())
+        child for child in psutil.Process().children() if "clearcast.audio.child" in command_line(child)
     )
+
+
+def command_line(process: psutil.Process) -> str:
+    """Its command line; empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

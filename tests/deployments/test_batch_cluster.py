@@ -24,7 +24,7 @@ from tools.raylets import node_environment
 pytestmark = pytest.mark.timeout(600)
 
 PATIENCE_S = 300.0
-STILL_WAITING_S = 20.0  # after the one who is let in; who is not may wait for ever
+STILL_WAITING_S = 10.0  # after the one who is let in; who is not may wait for ever
 FILES = 4
 
 _CLUSTER = """

@@ -19,6 +19,8 @@ from clearcast.testing.checkpoints.whisper import write_whisper
 from deployments.demo_whisper import choose_transcriber, whisper_spec
 from tests.models.fake_hub import FakeHub, Repo
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from streaming.frames import Frame
 from streaming.listeners import EncodedFrame
@@ -18,6 +19,8 @@ from streaming.processing import ProcessingStage
 from streaming.room import Room
 from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
 from streaming.workers import DenoiseWorkers
+
+pytestmark = pytest.mark.alone
 
 
 def hum(hertz: float) -> Sound:

@@ -13,6 +13,8 @@ from streaming.testing.chirps import chirps, delays_ms
 from streaming.testing.loss import BadNetwork
 from streaming.testing.peers import Ear, Mouth, listen, speak
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 6.0
 
 

@@ -15,6 +15,8 @@ from streaming.room import Room
 from streaming.testing.chirps import chirps
 from streaming.testing.peers import Guest, Mouth
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def turn_server(tmp_path: Path) -> Iterator[str]:

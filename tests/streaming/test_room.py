@@ -22,6 +22,8 @@ from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
 from streaming.workers import DenoiseWorkers
 from tests.streaming.test_recording_folder import recording_facts
 
+pytestmark = pytest.mark.alone
+
 
 def tone(hertz: float) -> Sound:
     at = np.arange(SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from streaming.testing.soak import show
 from streaming.workers import DenoiseWorkers
+
+pytestmark = pytest.mark.alone
 
 SECONDS, SETTLED_S = 20.0, 6.0
 

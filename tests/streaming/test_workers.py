@@ -21,6 +21,8 @@ from clearcast.testing.media import speech_like
 from streaming.opus import Sound
 from streaming.workers import DenoiseWorkers, WorkerProcessor
 
+pytestmark = pytest.mark.alone
+
 NOWHERE = Path("nowhere")
 LIGHT = DenoiseOptions(attenuation_limit_db=12.0)
 

@@ -21,6 +21,8 @@ from streaming.testing.peers import Ear, Mouth
 from tests.deployments.live.sounds import tone, until_heard
 from tests.deployments.live.stage import SetUp
 
+pytestmark = pytest.mark.alone
+
 BACK_WITHIN_S = 30.0  # 5 s on a machine with nothing else to do
 
 

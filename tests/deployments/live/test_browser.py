@@ -27,6 +27,8 @@ from streaming.testing.peers import Mouth
 from tests.deployments.live.sounds import strength, tone
 from tests.deployments.live.stage import SetUp, Stage, running
 
+pytestmark = pytest.mark.alone
+
 WAIT_MS = 30_000
 BACK_WITHIN_S = 5.0
 HEARD = "document.getElementById('audio').srcObject"

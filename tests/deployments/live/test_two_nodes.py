@@ -24,6 +24,8 @@ from tests.deployments.live.stage import SetUp, running
 _CHILD = """
 import pickle, sys
 from deployments.live.actor import gateway_server
+
+pytestmark = pytest.mark.alone
 settings = pickle.load(sys.stdin.buffer)
 gateway_server(settings, "node-2").run()
 """
