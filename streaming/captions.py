@@ -97,13 +97,14 @@ class Captions:
             self._told = self._troubles
             self._tell(self.state())
 
-    async def switch(self, options: LiveOptions | None) -> None:
-        """On with these options, or off, after the last lines. Raises Overloaded, LanguageUnsupported, and
-        nothing has changed then."""
+    async def switch(self, options: LiveOptions | None, *, must_fit: bool = True) -> None:
+        """On with these options, or off, after the last lines. With `must_fit` false they are on whether or
+        not there is a place for everybody now. Raises Overloaded, LanguageUnsupported, and nothing has
+        changed then."""
         async with self._turn:
             if options == self.options:
                 return
-            if options is not None:
+            if options is not None and must_fit:
                 self._check(options)
             self.options = None
             self.review()
@@ -112,7 +113,7 @@ class Captions:
             self.review()
 
     def begin(self, options: LiveOptions) -> None:
-        """On, whether or not there is a place for everybody now."""
+        """On from the room's first moment, when nobody speaks yet."""
         self.options = options
         self.review()
 

@@ -130,7 +130,7 @@ class LiveRoom:
         """What somebody is told first; `chat` is what he has not seen of it."""
         return Joined(
             ref=ref,
-            room=_view(self.record),
+            room=RoomView.model_validate(self.record, from_attributes=True),
             you=who.view(),
             resume=who.resume,
             participants=tuple(other.view() for other in self.people.values()),
@@ -314,10 +314,7 @@ class LiveRoom:
             self._tell_room()
 
     async def _switch_captions(self, is_on: bool) -> None:
-        if is_on:
-            self.captions.begin(CaptionOptions().checked())
-        else:
-            await self.captions.switch(None)
+        await self.captions.switch(CaptionOptions().checked() if is_on else None, must_fit=False)
         self.tell(self.captions.state())
 
     def tick(self, now_s: float) -> None:
@@ -398,8 +395,3 @@ class LiveRoom:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self.sound.close()
-
-
-def _view(record: RoomRecord) -> RoomView:
-    names = RoomView.model_fields
-    return RoomView(**{name: getattr(record, name) for name in names})

@@ -67,6 +67,14 @@ def start_at_once() -> None:
         _nursery = Nursery(ENVIRONMENT, _PACKAGES_DIR)
 
 
+def stop_at_once() -> None:
+    """End the Python that is ready, where there is one; none of its processes may be at work."""
+    global _nursery  # noqa: PLW0603 - see above
+    if _nursery is not None:
+        _nursery.close()
+        _nursery = None
+
+
 def command(order: Order) -> list[str]:
     """The command line of the process: isolated from the environment, the user's and the current folder."""
     return [sys.executable, "-I", "-c", _START, str(_PACKAGES_DIR), json.dumps(asdict(order))]

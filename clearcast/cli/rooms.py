@@ -140,6 +140,7 @@ def show(session: Session, room: str, server: ServerOptions) -> None:
 @click.option("--name", help="Its new name.")
 @click.option("--visibility", type=_VISIBILITIES, help="Who may come in from now on.")
 @click.option("--record/--no-record", default=None, help="Whether what is said is recorded.")
+@click.option("--captions/--no-captions", default=None, help="Whether what is said is shown as text.")
 @_LOCK
 @options.server
 @pass_session
@@ -149,6 +150,7 @@ def change(
     name: str | None,
     visibility: Visibility | None,
     record: bool | None,
+    captions: bool | None,
     is_locked: bool | None,
     server: ServerOptions,
 ) -> None:
@@ -158,7 +160,13 @@ def change(
     clearcast rooms change "Morning show" --visibility invited
     clearcast rooms change "Morning show" --lock
     """
-    given = {"name": name, "visibility": visibility, "record": record, "is_locked": is_locked}
+    given = {
+        "name": name,
+        "visibility": visibility,
+        "record": record,
+        "captions": captions,
+        "is_locked": is_locked,
+    }
     changes = RoomChanges(**{key: value for key, value in given.items() if value is not None})  # type: ignore[typeddict-item]
     if visibility == "password":
         changes["password"] = _password()
@@ -284,7 +292,9 @@ def recordings(session: Session, room: str, server: ServerOptions) -> None:
 @_ROOM
 @click.option("--recording", metavar="ID", help="Only this recording.")
 @click.option(
-    "--all-voices", is_flag=True, help="Also every single voice and the events, not only the mix."
+    "--all-voices",
+    is_flag=True,
+    help="Also every single voice and the events, not only the mix and its captions.",
 )
 @click.option("--output", "-o", metavar="FOLDER", help="Where to; a folder per recording is made in it.")
 @options.server
@@ -309,7 +319,7 @@ def download(
                 continue
             folder = Path(output or ".") / one.id
             for file in one.files:
-                if all_voices or file.role == "mix":
+                if all_voices or file.role in {"mix", "captions"}:
                     target = place_for(str(folder), file.name, is_folder=True)
                     with byte_bar(session, target.name) as progress:
                         client.files.download(file.file_id, target, on_progress=progress)

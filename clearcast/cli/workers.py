@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 import click
 
 from clearcast.accounts.stored_keys import StoredKeys
+from clearcast.audio.limited import start_at_once, stop_at_once
 from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
 from clearcast.audio.sound_check import remarks_on, warnings_on
@@ -143,6 +144,8 @@ class LocalWorker:
     ) -> list[Keywords | ClearCastError]:
         """The keywords of each recording, or what went wrong with it. As many files are decoded at a time
         as there are cores; `told` hears how many are done. Raises what every file would fail of."""
+        if len(paths) > 1:
+            start_at_once()  # a fresh process for each file would take ten times as long as its words
         at_once = asyncio.Semaphore(os.cpu_count() or 1)
         num_done = 0
 
@@ -168,7 +171,10 @@ class LocalWorker:
                 raise errors.exceptions[0] from None  # all are alike
             return [task.result() for task in tasks]
 
-        return self._run(work())
+        try:
+            return self._run(work())
+        finally:
+            stop_at_once()
 
     def _noted(self, result: T, warnings: Sequence[str]) -> T:
         for warning in warnings:

@@ -1,6 +1,8 @@
-// What the buttons of /live do: the protocol of docs/live.md over one WebSocket.
+// What the buttons of /live do: the protocols of docs/live.md, /v1/live or /v1/keywords, over one WebSocket.
 const at = (id) => document.getElementById(id);
 const REGISTER_MS = 6000;
+const PIECE_MS = 100;
+const KEYWORD_PIECE_MS = 20; // a word waits for no more than that
 let socket = null;
 let context = null;
 let tracks = [];
@@ -18,12 +20,12 @@ function tell(message) {
   if (socket?.readyState === WebSocket.OPEN) socket.send(JSON.stringify(message));
 }
 
-async function openMicrophone() {
+async function openMicrophone(pieceMs) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: { channelCount: 1 } });
   tracks = stream.getTracks();
   context = new AudioContext({ sampleRate: 16000 });
   await context.audioWorklet.addModule("/live/live_sound.js");
-  const worklet = new AudioWorkletNode(context, "pcm");
+  const worklet = new AudioWorkletNode(context, "pcm", { processorOptions: { pieceMs } });
   worklet.port.onmessage = ({ data }) => {
     if (socket?.readyState === WebSocket.OPEN) socket.send(data);
   };
@@ -34,7 +36,8 @@ async function openMicrophone() {
 async function open() {
   if (socket) return;
   fail("");
-  const address = new URL("/v1/live", location.href);
+  const spots = at("keywords").checked;
+  const address = new URL(spots ? "/v1/keywords" : "/v1/live", location.href);
   address.protocol = address.protocol.replace("http", "ws");
   const opening = new WebSocket(address);
   socket = opening;
@@ -50,12 +53,13 @@ async function open() {
         else resolve();
       };
       opening.onopen = () => {
-        const options = { language: at("language").value.trim() || null };
+        const options = spots ? {} : { language: at("language").value.trim() || null };
         tell({ type: "hello", credential: at("credential").value || null, options });
       };
     });
     opening.onmessage = ({ data }) => hear(JSON.parse(data));
-    await openMicrophone();
+    at("keywords").disabled = true;
+    await openMicrophone(spots ? KEYWORD_PIECE_MS : PIECE_MS);
   } catch (error) {
     close();
     throw error;
@@ -70,6 +74,7 @@ function close() {
   tracks = [];
   context?.close();
   context = null;
+  at("keywords").disabled = false;
   at("partial").textContent = "";
   show("out", "Stopped");
 }
@@ -77,11 +82,19 @@ function close() {
 function hear(message) {
   if (message.type === "partial") at("partial").textContent = message.text;
   else if (message.type === "transcription") addLine(message);
+  else if (message.type === "word") hearWord(message);
   else if (message.type === "error") fail(message.detail || message.title);
   else if (message.type === "speaker_registration_completed") show("out", message.message);
   else if (message.type === "speaker_registration_failed") show("out", message.message);
   else if (message.type === "transcription_started") show("on", "Listening");
   else if (message.type === "closed") close();
+}
+
+function hearWord(word) {
+  at("partial").textContent = word.is_final ? "" : word.label;
+  if (!word.is_final || word.is_taken_back) return;
+  const name = `${word.start_s.toFixed(2)} s, ${Math.round(100 * word.probability)} %`;
+  addLine({ name, text: word.label });
 }
 
 function addLine(message) {
@@ -102,6 +115,10 @@ function addLine(message) {
 }
 
 async function register(number) {
+  if (at("keywords").checked) {
+    fail("Keywords know no voices.");
+    return;
+  }
   try {
     await open();
   } catch (error) {
@@ -122,7 +139,8 @@ at("controls").addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
     await open();
-    tell({ type: "start_transcription" });
+    if (at("keywords").checked) show("on", "Listening for keywords");
+    else tell({ type: "start_transcription" });
   } catch (error) {
     fail(error.message);
   }

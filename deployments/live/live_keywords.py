@@ -4,7 +4,7 @@ What lives here: its route, and which models there are. What does not: the proto
 (`streaming/live_keywords/talk.py`).
 
 Unlike recognisers, keyword networks run in this process: they are a few hundred kilobytes and a few
-milliseconds a word, and a call through Serve would take longer than that.
+milliseconds a word, where a call through Serve would take most of the 100 ms that a word may.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-// The microphone as 16-bit PCM at the context's rate, in pieces of about 100 ms.
+// The microphone as 16-bit PCM at the context's rate, in pieces of `pieceMs`.
 class Pcm extends AudioWorkletProcessor {
-  constructor() {
+  constructor({ processorOptions: { pieceMs } }) {
     super();
-    this.piece = new Int16Array(Math.round(sampleRate / 10));
+    this.piece = new Int16Array(Math.round((sampleRate * pieceMs) / 1000));
     this.filled = 0;
   }
 

@@ -29,6 +29,10 @@ class LiveMetrics(Collector):
                 "Rooms being recorded.",
                 sum(room.recording.is_running for room in rooms),
             ),
+            "clearcast_live_captioned": (
+                "Rooms with captions.",
+                sum(room.captions.options is not None for room in rooms),
+            ),
             "clearcast_live_denoise_failing": (
                 "Voices that pass untouched because what cleans them is out of order.",
                 sum(one.denoise_failed for one in people),

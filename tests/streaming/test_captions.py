@@ -28,7 +28,7 @@ from streaming.recorded_captions import captions_of
 from streaming.recording_keeper import RecordedShow
 from streaming.room import Room
 from streaming.show_recording import ShowRecording
-from streaming.testing.hall import NotingKeeper
+from streaming.testing.hall import NotingKeeper, OpenDoor, a_hall, a_room
 from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
 from streaming.testing.spoken import Conversation, KnowsEveryWord, sittings_of
 
@@ -164,7 +164,7 @@ async def test_who_finds_no_place_is_told_and_has_one_when_one_is_free(
     with pytest.raises(Overloaded):
         await show.captions.switch(OPTIONS)
     assert show.captions.state().is_on is False
-    show.captions.begin(OPTIONS)  # as a room does that has them of its own
+    await show.captions.switch(OPTIONS, must_fit=False)  # as a room does that has them of its own
     await show.speak(Mouth(tone(SAID)))
     await show.until(lambda: show.troubles == {"anna": "overloaded"})
     await other.close()
@@ -199,6 +199,18 @@ async def test_what_is_being_said_when_a_recording_stops_is_in_it(room: Room) ->
     assert kept.is_stopped
     assert "caption" in kept.events
     await show.close()
+
+
+async def test_a_room_that_is_changed_from_outside_has_captions_at_once() -> None:
+    hall = a_hall(OpenDoor())
+    room = hall.open(a_room(captions=True))
+    assert room.captions.state().is_on
+    for is_on in (False, True):
+        hall.open(a_room(captions=is_on))
+        async with asyncio.timeout(15):
+            while room.captions.state().is_on is not is_on:
+                await asyncio.sleep(0.01)
+    await hall.close()
 
 
 def caption(text: str, *, is_final: bool) -> Caption:

@@ -53,3 +53,21 @@ async def test_what_a_microphone_hears_becomes_bubbles(stage: Stage, tmp_path: P
         await expect(line).to_contain_text("Speaker 1", timeout=120_000)
         await page.keyboard.press("Escape")
         await expect(page.locator("#status")).to_have_attribute("data-state", "out", timeout=60_000)
+
+
+@pytest.mark.timeout(240)
+async def test_keywords_in_the_microphone_become_bubbles(
+    stage: Stage, tmp_path: Path, shared_audio: Path
+) -> None:
+    samples, rate_hz = soundfile.read(shared_audio / "kws" / "string_0.flac", dtype="float32")
+    voice = resample(samples[:, np.newaxis], rate_hz, SAMPLE_RATE_HZ)[:, 0]
+    async with chromium(voice, tmp_path) as context:
+        page = await context.new_page()
+        await page.goto(f"{stage.url}/live")
+        await page.fill("#credential", stage.people.create("anna"))
+        await page.check("#keywords")
+        await page.click("#start")
+        line = page.locator("#lines li").first
+        await expect(line).to_contain_text(re.compile(r"s, \d+ %(\d|10)$"), timeout=120_000)
+        await page.keyboard.press("Escape")
+        await expect(page.locator("#status")).to_have_attribute("data-state", "out", timeout=60_000)
