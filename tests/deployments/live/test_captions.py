@@ -107,8 +107,8 @@ async def test_a_window_switches_captions_and_shows_them(
         await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "true")
         await anna.publish(mouth(sentences(shared_audio)))
         shown = page.locator("#captions-log li[data-id]")
-        await expect(shown.first).to_contain_text("with her from", timeout=1000 * WITHIN_S)
-        await expect(shown.first.locator(".who")).to_have_text("anna")
+        line = shown.filter(has_text="with her").first  # a busy machine may end the one before it early
+        await expect(line.locator(".who")).to_have_text("anna", timeout=1000 * WITHIN_S)
         await page.click("#captions")
         await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "false")
 

@@ -21,11 +21,12 @@ from streaming.testing.peers import Ear, Mouth
 from tests.deployments.live.sounds import tone, until_heard
 from tests.deployments.live.stage import SetUp, running
 
+pytestmark = pytest.mark.alone
+
 _CHILD = """
 import pickle, sys
 from deployments.live.actor import gateway_server
 
-pytestmark = pytest.mark.alone
 settings = pickle.load(sys.stdin.buffer)
 gateway_server(settings, "node-2").run()
 """
