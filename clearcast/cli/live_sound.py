@@ -17,7 +17,7 @@ from clearcast.errors import NotFound
 
 __all__ = ["PIECE_BYTES", "SAMPLE_RATE_HZ", "file_sound", "microphone", "pumped"]
 
-_PIECE_S = 0.1
+_PIECE_S = 0.04
 PIECE_BYTES = 2 * round(_PIECE_S * SAMPLE_RATE_HZ)
 _WAITING_S = 60.0  # of sound; then the oldest is lost
 

@@ -1,7 +1,7 @@
 // What the buttons of /live do: the protocols of docs/live.md, /v1/live or /v1/keywords, over one WebSocket.
 const at = (id) => document.getElementById(id);
 const REGISTER_MS = 6000;
-const PIECE_MS = 100;
+const PIECE_MS = 40;
 const KEYWORD_PIECE_MS = 20; // a word waits for no more than that
 let socket = null;
 let context = null;

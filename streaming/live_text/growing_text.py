@@ -20,8 +20,8 @@ from streaming.live_text.agreement import Agreement, Hearing
 
 _FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
 _PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
-_EMPTY_STEP = round(0.4 * SAMPLE_RATE_HZ)  # after a preview without a word
-_REST = 3  # times as long as a hearing took, before the next
+_EMPTY_STEP = round(0.2 * SAMPLE_RATE_HZ)  # after a preview without a word
+_REST = 4  # times as long as a hearing took, from the beginning of one to that of the next
 _WINDOW = 3 * SAMPLE_RATE_HZ  # of sound that is heard again; from here on words are settled
 _LEAST_SETTLED_S = 1.0
 _SETTLING_S = 0.5  # the latest words may still change
@@ -60,12 +60,12 @@ class GrowingText:
 
     def postpone(self, position: int) -> None:
         """A preview failed: the next one only after a rest, or a broken recogniser would get no other."""
-        self._due_at = max(self._due_at, position + _EMPTY_STEP)
+        self._due_at = max(self._due_at, position + _PREVIEW_STEP)
 
     def hear(self, transcript: Transcript, until: int, position: int) -> Hearing:
         """One more hearing of the whole utterance, up to `until`; it was there at `position`."""
-        step = _PREVIEW_STEP if transcript.text else _EMPTY_STEP
-        self._due_at = until + max(step, (1 + _REST) * (position - until))
+        took = position - until
+        self._due_at = until + (max(_PREVIEW_STEP, _REST * took) if transcript.text else took + _EMPTY_STEP)
         self.heard_until = until
         hearing = self._agreement.hear(transcript.text.split())
         if self._settles and until - self.settled.until > _WINDOW:

@@ -36,7 +36,7 @@ from streaming.live_text.utterances import OpenUtterance, Utterance, UtteranceWa
 logger = logging.getLogger(__name__)
 
 _MARGIN = SAMPLE_RATE_HZ // 2  # of silence around speech: recognisers expect some
-_GUESSED_PAUSE = round(0.12 * SAMPLE_RATE_HZ)  # a pause this long may be the end
+_GUESSED_PAUSE = round(0.1 * SAMPLE_RATE_HZ)  # a pause this long may be the end
 BEHIND_S, CAUGHT_UP_S = 4.0, 1.0
 _FAR_BEHIND_S = 60.0
 _MOST_AT_A_TIME_S = 25.0
