@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.live import Live
 from rich.text import Text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clearcast.cli import gateway, options
 from clearcast.cli.gateway import Gateway, gateway_of, read_message
+from clearcast.cli.live_screen import LiveScreen
 from clearcast.cli.live_sound import SAMPLE_RATE_HZ, file_sound, microphone, pumped
 from clearcast.cli.options import ServerOptions
 from clearcast.cli.session import Session, pass_session
@@ -74,35 +74,21 @@ def keywords(
         if file is None
         else file_sound(session, file, is_paced=not fast, piece_s=_PIECE_S)
     )
-    spotting = _Spotting(gateway_of(session, server, gateway), hello, _Screen(session, as_json=as_json))
+    spotting = _Spotting(
+        gateway_of(session, server, gateway),
+        hello,
+        _Screen(session, as_json=as_json, refresh_per_second=20),
+    )
     asyncio.run(pumped(sound, spotting.pieces, spotting.run))
 
 
-class _Screen:
+class _Screen(LiveScreen):
     """Words when they are certain; the one that may go on stands below them."""
 
-    def __init__(self, session: Session, *, as_json: bool) -> None:
-        self._session, self._as_json = session, as_json
-        self._below: Live | None = None
-        if not as_json and session.results.is_terminal:
-            self._below = Live(Text(), console=session.results, transient=True, refresh_per_second=20)
-
-    def __enter__(self) -> _Screen:
-        if self._below is not None:
-            self._below.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._below is not None:
-            self._below.stop()
-
-    def show(self, message: dict[str, Any]) -> None:
-        if self._as_json:
-            click.echo(json.dumps(message, ensure_ascii=False))
-        elif message["type"] == "word":
+    def _show(self, message: dict[str, Any]) -> None:
+        if message["type"] == "word":
             is_certain = message["is_final"]
-            if self._below is not None:
-                self._below.update(Text() if is_certain else Text(message["label"], style="dim"))
+            self._put_below(Text() if is_certain else Text(message["label"], style="dim"))
             if is_certain and not message["is_taken_back"]:
                 self._session.results.print(_line(message))
 

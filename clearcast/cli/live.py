@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.live import Live
 from rich.text import Text
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from clearcast.cli import gateway, options
 from clearcast.cli.gateway import Gateway, gateway_of, read_message
+from clearcast.cli.live_screen import LiveScreen
 from clearcast.cli.live_sound import PIECE_BYTES, SAMPLE_RATE_HZ, file_sound, microphone, pumped
 from clearcast.cli.options import ServerOptions
 from clearcast.cli.session import Session, pass_session
@@ -60,47 +60,26 @@ def live(
     sound = microphone(device) if file is None else file_sound(session, file, is_paced=not fast)
     hello = {"voices": voices, "options": {"language": language}}
     to = gateway_of(session, server, gateway)
-    talk = _Talk(to, hello, register, _Screen(session, as_json=as_json))
+    talk = _Talk(to, hello, register, _Screen(session, as_json=as_json, refresh_per_second=8))
     asyncio.run(pumped(sound, talk.pieces, talk.run))
 
 
-class _Screen:
+class _Screen(LiveScreen):
     """Lines as they come; what is being said stands below them until it is one."""
 
-    def __init__(self, session: Session, *, as_json: bool) -> None:
-        self._session, self._as_json = session, as_json
-        self._below: Live | None = None
-        if not as_json and session.results.is_terminal:
-            self._below = Live(Text(), console=session.results, transient=True, refresh_per_second=8)
-
-    def __enter__(self) -> _Screen:
-        if self._below is not None:
-            self._below.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._below is not None:
-            self._below.stop()
-
-    def show(self, message: dict[str, Any]) -> None:
-        if self._as_json:
-            click.echo(json.dumps(message, ensure_ascii=False))
-        elif message["type"] == "transcription":
-            self._put(Text())
+    def _show(self, message: dict[str, Any]) -> None:
+        if message["type"] == "transcription":
+            self._put_below(Text())
             self._session.results.print(_line(message))
         elif message["type"] == "partial":
             text, stable = message["text"], message["stable"]
-            self._put(Text.assemble(text[:stable], (text[stable:], "dim")))
+            self._put_below(Text.assemble(text[:stable], (text[stable:], "dim")))
         elif message["type"] == "lag":
             late = f"The recogniser is {message['lag_s']:.0f} s behind."
             self._session.note(late if message["is_behind"] else "The recogniser has caught up.", "yellow")
 
     def say(self, text: str) -> None:
         self._session.note(text, "yellow")
-
-    def _put(self, text: Text) -> None:
-        if self._below is not None:
-            self._below.update(text)
 
 
 def _line(message: dict[str, Any]) -> Text:

@@ -258,8 +258,9 @@ class LiveTranscription:
 
     def _is_news(self, heard: Utterance) -> bool:
         text = self._text
-        is_open = text is not None and text.start == heard.start >= self._done_until
-        return is_open and heard.end > self._text_of(heard.start).heard_until
+        if text is None or not text.start == heard.start >= self._done_until:
+            return False
+        return heard.end > text.heard_until
 
     def _text_of(self, start: int) -> GrowingText:
         if self._text is None or self._text.start != start:
