@@ -15,7 +15,7 @@ from streaming.live_room import LiveRoom
 from streaming.messages import Message
 from streaming.outbox import Goodbye, Outbox
 from streaming.participant import Participant
-from streaming.wire import SEND_WITHIN_S, TalkLimit, Wire, WireClosed, error_message, ref_of
+from streaming.wire import SEND_WITHIN_S, TalkLimit, Wire, WireClosed, error_message, ref_of, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -98,8 +98,7 @@ class Conversation(abc.ABC):
             self.outbox.put(error_message(error, ref_of(error)))
         except Exception:
             logger.exception("a message of a live room could not be handled")
-            failure = ClearCastError("An unexpected error happened; it was logged.")
-            self.outbox.put(error_message(failure))
+            self.outbox.put(error_message(unexpected()))
 
     def _send_away(self, error: ClearCastError) -> None:
         self.outbox.put(error_message(error))

@@ -19,7 +19,16 @@ from streaming.hall import Hall
 from streaming.live_room import LiveRoom
 from streaming.outbox import Outbox
 from streaming.participant import Participant
-from streaming.wire import SEND_WITHIN_S, TalkLimit, Wire, WireClosed, close_code, error_message, ref_of
+from streaming.wire import (
+    SEND_WITHIN_S,
+    TalkLimit,
+    Wire,
+    WireClosed,
+    close_code,
+    error_message,
+    ref_of,
+    unexpected,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +65,7 @@ class Session:
             return
         except Exception:
             logger.exception("somebody could not join")
-            await self._refuse(ClearCastError("An unexpected error happened; it was logged."), ref)
+            await self._refuse(unexpected(), ref)
             return
         await RoomConversation(self._wire, room, who, outbox, self._talk).run()
 

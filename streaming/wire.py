@@ -71,6 +71,11 @@ def close_code(error: ClearCastError) -> int:
     return 1008 if isinstance(error, InputError) else 1011
 
 
+def unexpected() -> ClearCastError:
+    """What a client is told of an error that is nobody's but ours, once it is in the log."""
+    return ClearCastError("An unexpected error happened; it was logged.")
+
+
 def error_message(error: ClearCastError, ref: str | None = None) -> ErrorMessage:
     """As a problem document says it."""
     fields = {name: value for name, value in error.fields.items() if name not in ErrorMessage.model_fields}

@@ -30,7 +30,7 @@ from pipelines.growing import run_growing_transcription
 from streaming.live_text import stream_messages as say
 from streaming.live_text.talk import HELLO_WITHIN_S, Introduce, send_all
 from streaming.outbox import Outbox
-from streaming.wire import WireClosed, close_code, error_message
+from streaming.wire import WireClosed, close_code, error_message, unexpected
 
 logger = logging.getLogger(__name__)
 router = APIRouter()
@@ -71,7 +71,7 @@ class FileStream:
             code = close_code(error)
         except Exception:
             logger.exception("a file could not be transcribed")
-            self._outbox.put(error_message(ClearCastError("An unexpected error happened; it was logged.")))
+            self._outbox.put(error_message(unexpected()))
             code = 1011
         finally:
             self._outbox.close(code)

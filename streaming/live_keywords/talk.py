@@ -18,7 +18,7 @@ from streaming.live_keywords.desk import KeywordDesk, Spotting
 from streaming.live_text.talk import HELLO_WITHIN_S, Introduce, SoundWire, send_all
 from streaming.messages import Pong
 from streaming.outbox import Outbox
-from streaming.wire import TalkLimit, WireClosed, close_code, error_message, ref_of
+from streaming.wire import TalkLimit, WireClosed, close_code, error_message, ref_of, unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class KeywordTalk:
             code = close_code(error)
         except Exception:
             logger.exception("a live keyword stream failed")
-            self._outbox.put(error_message(ClearCastError("An unexpected error happened; it was logged.")))
+            self._outbox.put(error_message(unexpected()))
             code = 1011
         self._outbox.close(code)
 

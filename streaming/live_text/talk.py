@@ -18,7 +18,15 @@ from streaming.live_text.sitting import Person, Sitting
 from streaming.live_text.sittings import Sittings
 from streaming.messages import Message, Pong, write_message
 from streaming.outbox import Goodbye, Outbox
-from streaming.wire import SEND_WITHIN_S, TalkLimit, WireClosed, close_code, error_message, ref_of
+from streaming.wire import (
+    SEND_WITHIN_S,
+    TalkLimit,
+    WireClosed,
+    close_code,
+    error_message,
+    ref_of,
+    unexpected,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +105,7 @@ class LiveTalk:
             return
         except Exception:
             logger.exception("a live transcription could not begin")
-            await self._refuse(ClearCastError("An unexpected error happened; it was logged."))
+            await self._refuse(unexpected())
             return
         self._outbox.put(self._welcome(sitting, hello.ref))
         if first is not None:
@@ -171,7 +179,7 @@ class LiveTalk:
             self._is_over = True
         except Exception:
             logger.exception("a live transcription failed")
-            self._outbox.put(error_message(ClearCastError("An unexpected error happened; it was logged.")))
+            self._outbox.put(error_message(unexpected()))
             self._outbox.close(1011)
             self._is_over = True
 

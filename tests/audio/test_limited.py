@@ -32,6 +32,7 @@ from clearcast.testing.media import (
     write_tone_wav,
     write_wav,
 )
+from tests.processes import words_of
 
 
 def files_in(folder: Path) -> set[str]:
@@ -41,16 +42,10 @@ def files_in(folder: Path) -> set[str]:
 def decoder() -> psutil.Process:
     """The limited process that this one has running."""
     return next(
-        child for child in psutil.Process().children() if "clearcast.audio.child" in command_line(child)
+        child
+        for child in psutil.Process().children()
+        if "clearcast.audio.child" in " ".join(words_of(child))
     )
-
-
-def command_line(process: psutil.Process) -> str:
-    """Its command line; empty for one that has just ended."""
-    try:
-        return " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -16,6 +16,7 @@ from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
 from clearcast.settings import Settings, load_settings
 from deployments.server import start_ray
+from tests.processes import title_of
 
 
 @pytest.fixture(scope="session")
@@ -57,8 +58,8 @@ def replica_pid() -> Callable[[str], int]:
     def find(deployment: str) -> int:
         me = psutil.Process()
         for process in me.children(recursive=True):
-            words = process.cmdline()
-            if words and words[0].startswith("ray::ServeReplica") and deployment in words[0]:
+            title = title_of(process)
+            if title.startswith("ray::ServeReplica") and deployment in title:
                 return process.pid
         raise AssertionError(f"no replica of {deployment} is running")
 

@@ -28,6 +28,7 @@ from pipelines.batch.file_work import FileWork
 from pipelines.batch.plan import BatchOrder
 from pipelines.batch.sources import find_items
 from pipelines.recipes import all_recipes
+from tests.processes import title_of
 
 FILES = 12
 PATIENCE_S = 400.0
@@ -150,7 +151,7 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_pat
     process = batch()
     wait_for_records(folder, 2, process)
     family = psutil.Process(process.pid).children(recursive=True)
-    assert any(title(member).startswith("ray::") for member in family)
+    assert any(title_of(member).startswith("ray::") for member in family)
     process.send_signal(signal.SIGINT)
     _, notes = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
@@ -206,17 +207,9 @@ def kill(process: subprocess.Popen[str], family: list[psutil.Process], whom: str
         process.kill()
         return
     name = "ray::MapWorker" if whom == "worker" else "raylet/raylet"
-    chosen = [member for member in family if name in title(member)]
-    assert chosen, [title(member) for member in family]
+    chosen = [member for member in family if name in title_of(member)]
+    assert chosen, [title_of(member) for member in family]
     chosen[0].kill()
-
-
-def title(process: psutil.Process) -> str:
-    """The first word of its command line; empty for one that has just ended."""
-    try:
-        return (process.cmdline() or [""])[0]
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
-        return ""
 
 
 def profile(**shares: float) -> Settings:

@@ -17,6 +17,7 @@ from ray import serve
 from clearcast.settings import Settings
 from deployments.app import MODELS, wire
 from tests.deployments.ingress.test_tus_kills import _peak_bytes, assert_whole, client, line
+from tests.processes import title_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -107,7 +108,7 @@ def growth() -> Iterator[dict[str, int]]:
 
 def _ray_processes() -> Iterator[psutil.Process]:
     for process in psutil.Process().children(recursive=True):
-        command = (process.cmdline() or [""])[0]
+        command = title_of(process)
         if command.startswith("ray::") or Path(command).name in {"raylet", "gcs_server"}:
             yield process
 

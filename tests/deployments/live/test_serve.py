@@ -20,6 +20,7 @@ from websockets.asyncio.client import connect
 from clearcast.origin import ROOT
 from clearcast.ports import free_port
 from clearcast.sample import sample_conversation
+from tests.processes import words_of
 
 START_S, END_S = 200.0, 60.0
 
@@ -77,7 +78,7 @@ def test_the_gateway_answers_and_ctrl_c_leaves_no_process(tmp_path: Path) -> Non
         assert known["live_url"] == f"ws://127.0.0.1:{live_port}/v1/rooms/{known['id']}/ws"
         assert "clearcast_live_rooms 0.0" in httpx.get(f"{live}/metrics", timeout=30).text
         family = psutil.Process(process.pid).children(recursive=True)
-        gateways = [one for one in family if "LiveGateway" in " ".join(one.cmdline())]
+        gateways = [one for one in family if "LiveGateway" in " ".join(words_of(one))]
         assert gateways
         heard = asyncio.run(lines_of_sample(f"ws://127.0.0.1:{live_port}/v1/live"))
         assert len(heard) > 10, "a real conversation of half a minute has lines"
