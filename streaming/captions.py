@@ -21,9 +21,10 @@ from clearcast.errors import ClearCastError, LanguageUnsupported
 from streaming.broadcast import Broadcast
 from streaming.live_text.captioned_voice import CaptionedVoice
 from streaming.live_text.lines import Failed, Line, LiveEvent, Partial
-from streaming.live_text.options import LiveOptions
+from streaming.live_text.options import CaptionOptions
 from streaming.live_text.session import BEHIND_S, CAUGHT_UP_S
 from streaming.live_text.sittings import Sittings
+from streaming.live_text.speakers import KnownVoice
 from streaming.messages import Caption, CaptionsChanged, Message
 from streaming.room import Room
 
@@ -60,11 +61,15 @@ class Captions:
         name_of: Callable[[str], str],
         tell: Callable[[Message], None],
         note: NoteSaid,
+        owner_id: str,
     ) -> None:
-        """`name_of` names the participant of a voice, also of one who left; `tell` tells everybody."""
-        self.options: LiveOptions | None = None
+        """`name_of` names the participant of a voice, also of one who left; `tell` tells everybody. Only
+        voices of the owner's account are ever named."""
+        self.options: CaptionOptions | None = None
         self._sittings, self._media = sittings, media
         self._name_of, self._tell, self._note = name_of, tell, note
+        self._owner_id = owner_id
+        self._known: tuple[KnownVoice, ...] = ()
         self._opened_s = time.time()
         self._heard: dict[str, _Heard] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -84,6 +89,7 @@ class Captions:
             language=None if self.options is None else self.options.language,
             engine=made_by.engine,
             model=made_by.model,
+            voices="none" if self.options is None else self.options.voices,
             troubles=self._troubles,
         )
 
@@ -97,27 +103,31 @@ class Captions:
             self._told = self._troubles
             self._tell(self.state())
 
-    async def switch(self, options: LiveOptions | None, *, must_fit: bool = True) -> None:
+    async def switch(self, options: CaptionOptions | None, *, must_fit: bool = True) -> None:
         """On with these options, or off, after the last lines. With `must_fit` false they are on whether or
-        not there is a place for everybody now. Raises Overloaded, LanguageUnsupported, and nothing has
-        changed then."""
+        not there is a place for everybody now. With the account's voices, it is those that are enrolled by
+        now: again with the same options takes up what was changed. Raises OptionInvalid, Overloaded,
+        LanguageUnsupported, and nothing has changed then."""
         async with self._turn:
-            if options == self.options:
+            names_people = options is not None and options.voices == "account"
+            if options == self.options and not names_people:
                 return
             if options is not None and must_fit:
                 self._check(options)
+            known = await self._sittings.parts.enrolled(self._owner_id) if names_people else ()
             self.options = None
             self.review()
             await self._settled()
-            self.options = options
+            self.options, self._known = options, known
             self.review()
 
-    def begin(self, options: LiveOptions) -> None:
+    def begin(self, options: CaptionOptions) -> None:
         """On from the room's first moment, when nobody speaks yet."""
         self.options = options
         self.review()
 
-    def _check(self, options: LiveOptions) -> None:
+    def _check(self, options: CaptionOptions) -> None:
+        options.checked()
         languages = self._sittings.parts.languages
         if languages is not None and options.language not in (None, *languages):
             raise LanguageUnsupported(
@@ -143,7 +153,8 @@ class Captions:
     def _open(self, name: str, source: Broadcast) -> None:
         assert self.options is not None
         try:
-            text = self._sittings.caption(self.options, functools.partial(self._hear, name), self._now_s)
+            hear = functools.partial(self._hear, name)
+            text = self._sittings.caption(self.options.checked(), hear, self._now_s, self._known)
         except (ClearCastError, OSError) as error:
             self._fail(name, error)
             return

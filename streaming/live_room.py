@@ -85,10 +85,15 @@ class LiveRoom:
         self.recording = ShowRecording(surroundings.keeper, show, media, self._tell_room, self._before_stop)
         self.recording.is_wanted = record.record
         self.captions = Captions(
-            surroundings.sittings, media, self._name_of, self.tell, self.recording.note_said
+            surroundings.sittings,
+            media,
+            self._name_of,
+            self.tell,
+            self.recording.note_said,
+            record.owner_id,
         )
         if record.captions:
-            self.captions.begin(CaptionOptions().checked())
+            self.captions.begin(CaptionOptions())
 
     @property
     def listeners(self) -> int:
@@ -281,7 +286,9 @@ class LiveRoom:
     ) -> None:
         """Raises Forbidden, OptionInvalid, LanguageUnsupported, Overloaded."""
         by.need("moderate")
-        await self.captions.switch(options.checked() if is_on else None)
+        if options.voices == "account":
+            by.need_to_be(self.record.owner_id)
+        await self.captions.switch(options if is_on else None)
         self.recording.note("captions", by.id, is_on=is_on)
         self.tell(self.captions.state(), by=by, ref=ref)
 
@@ -314,7 +321,7 @@ class LiveRoom:
             self._tell_room()
 
     async def _switch_captions(self, is_on: bool) -> None:
-        await self.captions.switch(CaptionOptions().checked() if is_on else None, must_fit=False)
+        await self.captions.switch(CaptionOptions() if is_on else None, must_fit=False)
         self.tell(self.captions.state())
 
     def tick(self, now_s: float) -> None:

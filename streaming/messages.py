@@ -191,6 +191,7 @@ class CaptionsView(Message):
     """How captions stand in a room. Attributes:
     language: what was asked for; None where the engine finds out, or while they are off.
     engine, model: what makes the text.
+    voices: whether people are named by the enrolled voices of the owner's account.
     troubles: by participant, whose words are late or missing: `behind`, or an error's code.
     """
 
@@ -198,6 +199,7 @@ class CaptionsView(Message):
     language: str | None = None
     engine: str
     model: str
+    voices: Literal["none", "account"] = "none"
     troubles: dict[str, str] = {}
 
 

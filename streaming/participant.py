@@ -85,6 +85,11 @@ class Participant:
         if not self.entry.reaches(role):
             raise Forbidden("You may not do that in this room.", hint=f"It needs the role {role}.")
 
+    def need_to_be(self, person: str) -> None:
+        """Raises Forbidden for everybody else."""
+        if self.entry.person != person:
+            raise Forbidden("Only the room's owner may do that.")
+
     def tell(self, message: Message) -> None:
         """Send him this, if he has a socket. Never waits."""
         if self.outbox is not None:

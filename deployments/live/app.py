@@ -99,7 +99,7 @@ async def _live(ingress: IngressState, media: Media, node_id: str) -> AsyncItera
     )
     sound_path = ingress.settings.data_path / "live-sound" / node_id
     listener = await live_text.listener_of(ingress.settings)
-    parts = await live_text.live_parts(ingress.services, ingress.settings, listener)
+    parts = await live_text.live_parts(ingress, listener)
     sittings = Sittings(parts, sound_path / "spoken", live.max_transcriptions)
     surroundings = Surroundings(
         keeper=recordings,

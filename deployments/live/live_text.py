@@ -22,7 +22,6 @@ from clearcast.engines.voice_activity.contract import VoiceActivityEngine
 from clearcast.engines.voice_activity.silero import SileroEngine, SileroOptions
 from clearcast.errors import Forbidden, MessageMalformed, Unauthenticated
 from clearcast.local import engine_from
-from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.voices import Voice, VoiceSample
 from deployments.ingress.access import known_principal
@@ -77,8 +76,9 @@ async def live_socket(socket: WebSocket) -> None:
     await LiveTalk(SoundSocket(socket), state.sittings, ask, bearer_of(socket)).run()
 
 
-async def live_parts(services: Services, settings: Settings, listener: SileroEngine) -> LiveParts:
+async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
     """What the sittings of one process share; `listener` is loaded. Raises EngineUnknown."""
+    services, settings = state.services, state.settings
     recogniser = engine_from(TranscriptionEngine, settings)
 
     async def make_sample(clips: Sequence[Clip]) -> VoiceSample:
@@ -94,6 +94,7 @@ async def live_parts(services: Services, settings: Settings, listener: SileroEng
         finder=services.speech_finder,
         new_scorer=listener.new_scorer,
         make_sample=make_sample,
+        enrolled=functools.partial(enrolled_voices, state),
         recogniser=recogniser.provenance,
         languages=None if recogniser.languages is None else tuple(sorted(recogniser.languages)),
     )
@@ -117,16 +118,19 @@ async def introduce(state: IngressState, credential: str | None, with_voices: bo
     if principal.kind != "none":
         limit = state.settings.accounts.requests_per_minute
         await state.accounts.limits.hit("user", principal.user_id, limit)
-    known: tuple[KnownVoice, ...] = ()
-    if with_voices:
-        voices = await asyncio.to_thread(state.voices.list, principal.user_id)
-        made_by, _ = await state.services.embedder.describe()
-        known = tuple(voice for one in voices if (voice := _known(one, made_by.model)) is not None)
+    known = await enrolled_voices(state, principal.user_id) if with_voices else ()
 
     def save(name: str, sample: VoiceSample) -> None:
         state.voices.put_sample(principal.user_id, name, sample)
 
     return Person(principal.user_id, known, save)
+
+
+async def enrolled_voices(state: IngressState, user_id: str) -> tuple[KnownVoice, ...]:
+    """Those of this account that the embedder of now made."""
+    voices = await asyncio.to_thread(state.voices.list, user_id)
+    made_by, _ = await state.services.embedder.describe()
+    return tuple(voice for one in voices if (voice := _known(one, made_by.model)) is not None)
 
 
 async def _principal(state: IngressState, credential: str | None) -> Principal:

@@ -14,7 +14,7 @@ import asyncio
 import bisect
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from streaming.live_text.options import LiveOptions
 from streaming.live_text.session import LiveTranscription
 from streaming.live_text.sitting import LiveParts
 from streaming.live_text.sound import SoundTrail
-from streaming.live_text.speakers import VoicesHeard
+from streaming.live_text.speakers import KnownVoice, VoicesHeard
 from streaming.live_text.utterances import UtteranceWatch
 from streaming.opus import SAMPLE_RATE_HZ
 
@@ -100,9 +100,10 @@ class CaptionedVoice:
         tell: Callable[[LiveEvent], None],
         clock_s: Callable[[], float],
         on_close: Callable[[CaptionedVoice], None] = lambda _: None,
+        known: Sequence[KnownVoice] = (),
     ) -> None:
         """`folder` is made, and removed by `close`. `tell` must neither wait nor raise; what it is told has
-        the times of `clock_s`, the room's. Raises OSError."""
+        the times of `clock_s`, the room's. `known` are voices that are named. Raises OSError."""
         self.left_out_s = 0.0
         self._silence_s, self._folder = options.silence_s, folder
         self._clock_s, self._on_close = clock_s, on_close
@@ -114,12 +115,15 @@ class CaptionedVoice:
         self._end: int | None = None  # on the voice's timeline, of what was handed on
         self._given = 0  # samples
         self._is_quiet = True  # silence was handed on after the last sound
+        voices = VoicesHeard(parts.embedder, options.speakers, options.similarity)
+        for voice in known:
+            voices.register(voice)
         folder.mkdir(parents=True)
         self._transcription = LiveTranscription(
             parts.desk,
             UtteranceWatch(parts.new_scorer(), options),
             SoundTrail(folder),
-            VoicesHeard(parts.embedder, options.speakers, options.similarity),
+            voices,
             options,
             lambda event: tell(self._time.of(event)),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -79,6 +80,18 @@ class Options(BaseModel):
 
 
 class CaptionOptions(Options):
-    """Of a room, whose voices are mostly one person each: nobody is told apart unless it is asked for."""
+    """Of a room, whose voices are mostly one person each: nobody is told apart unless it is asked for.
+
+    `voices`: whether people are named by the enrolled voices of the room owner's account.
+    """
 
     speakers: int = 0
+    voices: Literal["none", "account"] = "none"
+
+    def checked(self) -> LiveOptions:
+        """Raises OptionInvalid."""
+        if self.voices == "account" and not self.speakers:
+            raise OptionInvalid(
+                "Only who is told apart is named: speakers must be above 0.", option="speakers"
+            )
+        return LiveOptions(**self.model_dump(exclude={"voices"}))

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import shutil
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ class LiveParts:
     """What all sittings of a process share. Attributes:
     new_scorer: a voice activity network with a memory of its own.
     make_sample: a voiceprint for the account's voices.
+    enrolled: the voices of the account of this user.
     recogniser: what makes the text.
     languages: those it knows; None where it finds out by itself.
     """
@@ -50,6 +51,7 @@ class LiveParts:
     finder: SpeechFinder
     new_scorer: Callable[[], FrameScorer]
     make_sample: MakeSample
+    enrolled: Callable[[str], Awaitable[tuple[KnownVoice, ...]]]
     recogniser: Provenance
     languages: tuple[str, ...] | None
 

@@ -11,7 +11,7 @@ import contextlib
 import logging
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clearcast.errors import Overloaded
@@ -21,6 +21,7 @@ from streaming.live_text.lines import LiveEvent
 from streaming.live_text.messages import Hello
 from streaming.live_text.options import LiveOptions
 from streaming.live_text.sitting import LiveParts, Person, Sitting
+from streaming.live_text.speakers import KnownVoice
 from streaming.outbox import Outbox
 
 logger = logging.getLogger(__name__)
@@ -76,13 +77,17 @@ class Sittings:
         return sitting
 
     def caption(
-        self, options: LiveOptions, tell: Callable[[LiveEvent], None], clock_s: Callable[[], float]
+        self,
+        options: LiveOptions,
+        tell: Callable[[LiveEvent], None],
+        clock_s: Callable[[], float],
+        known: Sequence[KnownVoice] = (),
     ) -> CaptionedVoice:
-        """Begin with a voice of a room, which has its place until it is closed. See there for `tell` and
-        `clock_s`. Raises Overloaded, OSError."""
+        """Begin with a voice of a room, which has its place until it is closed. See there for the others.
+        Raises Overloaded, OSError."""
         self.check_places(1)
         folder = self._folder / new_id("live")
-        voice = CaptionedVoice(self.parts, options, folder, tell, clock_s, self._voices.discard)
+        voice = CaptionedVoice(self.parts, options, folder, tell, clock_s, self._voices.discard, known)
         self._voices.add(voice)
         return voice
 

@@ -43,6 +43,7 @@ class _Voice:
     name: str | None
     voiceprint: Embedding
     is_registered: bool
+    is_present: bool  # one of those who are expected to speak
     heard: int = 1
 
     def hear(self, embedding: Embedding) -> None:
@@ -82,12 +83,21 @@ class VoicesHeard:
         self._voices: list[_Voice] = []
 
     def register(self, voice: KnownVoice, speaker_id: int | None = None) -> int:
-        """Know this voice from now on; its speaker id. One that has the id already is replaced."""
+        """Know this voice from now on; its speaker id. One that has the id already is replaced. Without an
+        id it is somebody who may or may not speak, and counts among the most there are only once heard."""
         free_id = max((one.id for one in self._voices), default=-1) + 1
         number = free_id if speaker_id is None else speaker_id
         self._voices = [one for one in self._voices if one.id != number]
-        self._voices.append(_Voice(number, voice.name, voice.voiceprint, is_registered=True))
+        self._voices.append(
+            _Voice(
+                number, voice.name, voice.voiceprint, is_registered=True, is_present=speaker_id is not None
+            )
+        )
         return number
+
+    @property
+    def _present(self) -> int:
+        return sum(voice.is_present for voice in self._voices)
 
     async def listen(self, trail: SoundTrail, start: int, end: int) -> Heard:
         """Voiceprints of samples [start, end). Nothing is learned from them yet."""
@@ -116,7 +126,7 @@ class VoicesHeard:
             place = sum(one is not None for one in heard.embeddings[: len(found)])
             speaker = self._nearest(embedding, [scores[place] for scores in alike])
             if speaker is None or (speaker.score or 0.0) < self._similarity:
-                if window.duration_s >= _NEW_VOICE_S and len(self._voices) < self._most:
+                if window.duration_s >= _NEW_VOICE_S and self._present < self._most:
                     voice = self._meet(embedding)
                     alike.append(await self._alike(voice, known))
                     speaker = Speaker(voice.id)
@@ -137,13 +147,14 @@ class VoicesHeard:
         place = int(np.argmax(scores))
         voice, score = self._voices[place], scores[place]
         if score >= self._similarity:
+            voice.is_present = True
             voice.hear(embedding)
         return Speaker(voice.id, voice.name, score)
 
     def _meet(self, embedding: Embedding) -> _Voice:
         """A new voice, which nobody registered."""
         number = max((one.id for one in self._voices), default=-1) + 1
-        self._voices.append(_Voice(number, None, embedding, is_registered=False))
+        self._voices.append(_Voice(number, None, embedding, is_registered=False, is_present=True))
         return self._voices[-1]
 
 

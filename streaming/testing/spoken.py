@@ -29,6 +29,7 @@ from clearcast.testing.services import FakeEmbedder
 from streaming.live_text.desk import RecognitionDesk
 from streaming.live_text.sitting import LiveParts
 from streaming.live_text.sittings import Sittings
+from streaming.live_text.speakers import KnownVoice
 
 _MADE_BY = Provenance("transcribe", "spoken", "test")
 
@@ -107,10 +108,21 @@ def sittings_of(transcriber: Transcriber, most: int = 4) -> Sittings:
     """At most so many transcriptions by this one, with nobody to tell apart; what is loud is speech."""
     embedder = FakeEmbedder()
     parts = LiveParts(
-        RecognitionDesk(transcriber), embedder, embedder, LoudIsSpeech, _no_sample, _MADE_BY, ("en",)
+        desk=RecognitionDesk(transcriber),
+        embedder=embedder,
+        finder=embedder,
+        new_scorer=LoudIsSpeech,
+        make_sample=_no_sample,
+        enrolled=_nobody,
+        recogniser=_MADE_BY,
+        languages=("en",),
     )
     return Sittings(parts, Path(tempfile.gettempdir()) / new_id("spoken"), most)
 
 
 async def _no_sample(_: object) -> VoiceSample:
     raise AssertionError("nobody registers here")
+
+
+async def _nobody(user_id: str) -> tuple[KnownVoice, ...]:
+    return ()

@@ -20,7 +20,7 @@ from clearcast.speech.transcript import Transcript
 from clearcast.speech.vtt import read_vtt
 from streaming import captions as captions_module
 from streaming.captions import BEHIND, Captions
-from streaming.live_text.options import LiveOptions
+from streaming.live_text.options import CaptionOptions
 from streaming.messages import Caption, CaptionsChanged, Message, Pong
 from streaming.opus import SAMPLE_RATE_HZ, Sound
 from streaming.outbox import Outbox
@@ -33,7 +33,7 @@ from streaming.testing.peers import Ear, Guest, Mouth, listen, speak
 from streaming.testing.spoken import Conversation, KnowsEveryWord, sittings_of
 
 SAID = Conversation.of([(0.4, 3), (0.9, 4)])
-OPTIONS = LiveOptions(speakers=0)
+OPTIONS = CaptionOptions()
 
 
 def tone(conversation: Conversation) -> Sound:
@@ -74,7 +74,7 @@ class Show:
 
     def __post_init__(self) -> None:
         self.sittings = sittings_of(self.transcriber, self.most)
-        self.captions = Captions(self.sittings, self.room, str.upper, self.told.append, self.note)
+        self.captions = Captions(self.sittings, self.room, str.upper, self.told.append, self.note, "user_1")
 
     def note(
         self, event: str, participant: str, start: datetime, end: datetime, **facts: str | float | bool
@@ -143,7 +143,7 @@ async def test_a_recogniser_that_fails_is_told_and_tried_again_and_the_sound_goe
     gone = ServiceUnavailable("Gone.")
     gone.retryable = False
     show.transcriber.flaw = gone
-    await show.captions.switch(LiveOptions(speakers=0, max_segment_s=2))
+    await show.captions.switch(CaptionOptions(max_segment_s=2))
     await show.speak(mouth)
     await show.until(lambda: show.troubles == {"anna": "service_unavailable"})
     show.transcriber.flaw = RuntimeError("A mistake of ours.")
@@ -160,7 +160,7 @@ async def test_who_finds_no_place_is_told_and_has_one_when_one_is_free(
 ) -> None:
     monkeypatch.setattr(captions_module, "_RETRY_S", 0.1)
     show = Show(room, most=1)
-    other = show.sittings.caption(OPTIONS, lambda _: None, lambda: 0.0)
+    other = show.sittings.caption(OPTIONS.checked(), lambda _: None, lambda: 0.0)
     with pytest.raises(Overloaded):
         await show.captions.switch(OPTIONS)
     assert show.captions.state().is_on is False
@@ -175,7 +175,7 @@ async def test_who_finds_no_place_is_told_and_has_one_when_one_is_free(
 
 async def test_a_recogniser_that_does_not_answer_is_told_as_behind(show: Show) -> None:
     show.transcriber.takes_s = 7.0
-    await show.captions.switch(LiveOptions(speakers=0, partials=False, silence_s=0.2))
+    await show.captions.switch(CaptionOptions(partials=False, silence_s=0.2))
     await show.speak(Mouth(tone(SAID)))
     await show.until(lambda: show.troubles == {"anna": BEHIND})
     show.transcriber.takes_s = 0.0

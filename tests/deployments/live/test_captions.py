@@ -20,7 +20,7 @@ from streaming.testing.browser import chromium
 from streaming.testing.live_client import Json, LiveClient
 from streaming.testing.peers import Mouth
 from tests.deployments.live.stage import SetUp, Stage, running
-from tests.deployments.live.test_live_text import address, ask, say, sound_of
+from tests.deployments.live.test_live_text import address, ask, say, sound_of, two_speakers
 from tests.deployments.live.test_recorded_shows import Memory
 
 WITHIN_S = 60.0
@@ -91,6 +91,55 @@ async def test_what_is_said_is_told_by_name_and_kept_with_the_recording(
     memory.close()
 
 
+async def enrol(stage: Stage, key: str, name: str, sample: np.ndarray) -> None:
+    """Among the voices of this key's account."""
+    async with connect(address(stage)) as socket:
+        await ask(socket, "hello", "model_loaded", credential=key)
+        await ask(socket, "start_speaker_registration", "speaker_registration_started", speaker_id=0)
+        await say(socket, sample)
+        done = "speaker_registration_completed"
+        told, _ = await ask(socket, "complete_speaker_registration", done, speaker_id=0, save_as=name)
+        assert (told["type"], told["saved_as"]) == (done, name)
+
+
+@pytest.mark.timeout(180)
+async def test_people_at_one_microphone_are_named_by_the_owners_voices_and_by_nobody_elses(
+    stage: Stage, shared_audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sara is enrolled with the owner, Tom with another moderator alone."""
+    monkeypatch.setattr(recordings, "LOOK_S", 0.2)
+    room, key, bens = stage.room(record=True), stage.people.create("anna"), stage.people.create("ben")
+    sara, tom = two_speakers(shared_audio).values()
+    await enrol(stage, key, "Sara", sara[0][: 8 * SAMPLE_RATE_HZ])
+    await enrol(stage, bens, "Tom", tom[0][: 8 * SAMPLE_RATE_HZ])
+    anna = await stage.joined(room, key)
+    ben = await stage.joined(room, stage.token(room, "moderate")[1])
+    named = {"speakers": 4, "voices": "account", **ENGLISH}
+    assert (await ben.ask("captions", is_on=True, options=named))["code"] == "forbidden"
+    assert (await anna.ask("captions", is_on=True, options=named))["voices"] == "account"
+    assert (await ben.told("captions", is_on=True))["voices"] == "account"
+    pause, silence = (np.zeros(length_s * SAMPLE_RATE_HZ, np.float32) for length_s in (1, 60))
+    said = (sara[1][: 4 * SAMPLE_RATE_HZ], pause, tom[1][: 4 * SAMPLE_RATE_HZ], silence)
+    await anna.publish(mouth(np.concatenate(said)))
+    first = await ben.told("caption", WITHIN_S, is_final=True)
+    await ben.heard(lambda one: one.get("speaker_id", first["speaker_id"]) != first["speaker_id"], WITHIN_S)
+    await anna.ask("captions", is_on=False)
+    await anna.ask("stop_publishing")
+    people = [one.get("speaker") for one in lines(ben)]
+    print(people)
+    assert people[0] == "Sara"
+    assert set(people) == {"Sara", None}
+    memory = Memory(stage, room)
+    recording = await memory.until("stored")
+    sidecar = json.loads(memory.fetch(recording, "events", tmp_path / "events.json").read_text())
+    kept = [one.get("speaker") for one in sidecar["events"] if one["event"] == "caption"]
+    assert kept == people
+    subtitles = read_vtt(memory.fetch(recording, "captions", tmp_path / "captions.vtt").read_text())
+    assert subtitles.segments[0].speaker == "Sara"
+    assert subtitles.segments[-1].speaker.startswith("anna (")
+    memory.close()
+
+
 @pytest.mark.timeout(180)
 async def test_a_window_switches_captions_and_shows_them(
     stage: Stage, shared_audio: Path, tmp_path: Path
@@ -121,7 +170,8 @@ async def test_only_who_moderates_switches_captions_and_only_to_what_there_is(st
     assert (await anna.ask("captions", is_on=True, options={"language": "fa"}))["code"] == (
         "language_unsupported"
     )
-    assert (await anna.ask("captions", is_on=True, options={"silence_s": 99}))["code"] == "option_invalid"
+    for wrong in ({"silence_s": 99}, {"voices": "account"}):
+        assert (await anna.ask("captions", is_on=True, options=wrong))["code"] == "option_invalid"
     assert not [one for one in guest.messages if one["type"] == "captions"]
 
 

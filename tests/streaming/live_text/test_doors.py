@@ -15,16 +15,12 @@ import pytest
 
 from clearcast.audio.sinc import resample
 from clearcast.settings import AudioSettings
-from clearcast.speech.provenance import Provenance
-from clearcast.storage.voices import VoiceSample
-from clearcast.testing.services import FakeEmbedder
-from streaming.live_text.desk import RecognitionDesk
 from streaming.live_text.realtime import RealtimeTalk
-from streaming.live_text.sitting import LiveParts, Person
+from streaming.live_text.sitting import Person
 from streaming.live_text.sittings import Sittings
 from streaming.live_text.talk import LiveTalk
 from streaming.live_text.whisper_livekit import WhisperLiveKitTalk, read_config
-from streaming.testing.spoken import Conversation, KnowsEveryWord, LoudIsSpeech
+from streaming.testing.spoken import Conversation, KnowsEveryWord, sittings_of
 from streaming.wire import WireClosed
 
 Json = dict[str, Any]
@@ -68,27 +64,13 @@ class Line:
         return told
 
 
-async def no_sample(_: object) -> VoiceSample:
-    raise AssertionError("nobody registers here")
-
-
 async def anybody(_credential: str | None, _with_voices: bool) -> Person:
     return Person("anna", (), lambda *_: None)
 
 
 @pytest.fixture
-def sittings(tmp_path: Path) -> Sittings:
-    embedder = FakeEmbedder()
-    parts = LiveParts(
-        RecognitionDesk(KnowsEveryWord(CONVERSATION, takes_s=0.05)),
-        embedder,
-        embedder,
-        LoudIsSpeech,
-        no_sample,
-        Provenance("transcribe", "spoken", "test"),
-        None,
-    )
-    return Sittings(parts, tmp_path / "spoken", 1)
+def sittings() -> Sittings:
+    return sittings_of(KnowsEveryWord(CONVERSATION, takes_s=0.05), 1)
 
 
 @asynccontextmanager
