@@ -3,10 +3,10 @@
     python -m tools.train_persian_digits AUDIO TARGET
 
 AUDIO is a folder of real speech and noise with a `manifest.json` that tells the task, the file, the truth
-and the sources of each item; the speech of the tasks "identification_*" and "enrolment" and the noises of
-"denoise" (noisy minus clean) are used. Every speaker and every noise belongs to one part only. espeak-ng
-1.51 must be installed. The same inputs give the same words; PyTorch's sums may differ in their last digits
-from machine to machine.
+and the sources of each item; the speech of the tasks "identification_*", "enrolment" and "separation" and
+the noises of "denoise" (noisy minus clean) are used. Every speaker and every noise belongs to one part.
+espeak-ng 1.51 must be installed. The same inputs give the same words; PyTorch's sums may differ in their
+last digits from machine to machine.
 
 What lives here: which recordings belong to which part, and the model card's words about them. What does
 not: the voices (`clearcast/testing/digit_voices.py`) and the training
@@ -23,8 +23,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from clearcast.audio.recording import FloatAudio, Recording
+from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio, Recording
 from clearcast.audio.sandbox import prepare_sync
+from clearcast.engines.classify._splitting import SplitRules
+from clearcast.engines.classify.contract import KeywordStream
 from clearcast.engines.classify.training.card import Story
 from clearcast.engines.classify.training.corpus import Corpus, Example
 from clearcast.engines.classify.training.fit import TrainingOptions, fit
@@ -47,15 +49,21 @@ from clearcast.testing.digit_voices import (
     made_up_words,
     other_words,
 )
+from clearcast.testing.made_up_voices import made_up_voices
+
+MADE_UP_VOICES = 120
+_SPLIT = SplitRules(min_silence_s=0.2, silence_db=None, min_word_s=0.06, window_s=1.0, settle_s=1.5)
 
 TRAINED_ON = f"""No person ever said these digits to the model. All of them were synthesised with espeak-ng
 1.51 (voice `fa` and its variants; phonemes, since espeak-ng misreads «نه»): {len(TRAINING_VOICES)} variants
 to learn from, each digit four times with another pitch, pace and pronunciation, and once more by eight of
-them in the sounds of {len(ACCENTS)} other languages; {len(VALIDATION_VOICES)} other variants to decide when
-to stop; {len(EVALUATION_VOICES)} others to measure on. They are listed in
+them in the sounds of {len(ACCENTS)} other languages; {MADE_UP_VOICES} variants drawn at random
+(`clearcast/testing/made_up_voices.py`), each digit twice; {len(VALIDATION_VOICES)} other variants to decide
+when to stop; {len(EVALUATION_VOICES)} others to measure on. They are listed in
 `clearcast/testing/digit_voices.py`. All variants share one synthesiser and one set of Persian phonemes.
 
-Other words: read English (LibriSpeech, CC BY 4.0): 18 speakers to learn from, 2 to stop by, and the clips
+Other words: read English (LibriSpeech, CC BY 4.0): 25 speakers to learn from, whole and in the pieces into
+which it falls when it is searched for keywords, {len(VALIDATION_SPEAKERS)} to stop by, and the clips
 of the transcription set, with other speakers, to measure on; synthesised Persian words, other ones for
 measuring; and words made up of Persian syllables. Noise: white, pink, brown, mains hum and babble made
 here, and recordings of five real noises, two to learn from and three to measure on. Made by
@@ -76,10 +84,15 @@ def corpus_of(audio: Path) -> Corpus:
         for seed, accent in enumerate(ACCENTS):
             voices = random.Random(seed).sample(TRAINING_VOICES, 8)  # noqa: S311 - to be repeatable, not secret
             accents += digits(voices, 1, 10 + seed, (accent,))
+        with made_up_voices(MADE_UP_VOICES, 30) as drawn:
+            drawn_digits = digits(drawn.names, 2, 31, data=drawn.path)
+            drawn_words = made_up_words(drawn.names, 1500, 32, drawn.path)
         speech = list(_speech(items, reader))
+        learned = [one for one in speech if one.speaker not in VALIDATION_SPEAKERS]
         strangers = [
-            *other_words(TRAINING_VOICES, OTHER_WORDS, 900, 5),
+            *other_words(TRAINING_VOICES, OTHER_WORDS, 1200, 5),
             *made_up_words(TRAINING_VOICES, 1500, 8),
+            *drawn_words,
         ]
         watched = [
             *other_words(VALIDATION_VOICES, OTHER_WORDS, 100, 6),
@@ -89,14 +102,15 @@ def corpus_of(audio: Path) -> Corpus:
         # A recording of speech gives many pieces, a word one: repeated, both are drawn alike often.
         return Corpus(
             training=[
-                *_examples([*digits(TRAINING_VOICES, 4, 1), *accents]),
-                *[one for one in speech if one.speaker not in VALIDATION_SPEAKERS] * 60,
+                *_examples([*digits(TRAINING_VOICES, 4, 1), *accents, *drawn_digits]),
+                *learned * 20,
+                *_cut_out(learned) * 8,
                 *_examples(strangers),
                 *_noises(items, reader, TRAINING_NOISES),
             ],
             validation=[
                 *_examples(digits(VALIDATION_VOICES, 3, 2)),
-                *[one for one in speech if one.speaker in VALIDATION_SPEAKERS] * 40,
+                *[one for one in speech if one.speaker in VALIDATION_SPEAKERS] * 20,
                 *_examples(watched),
             ],
             evaluation=[
@@ -125,10 +139,33 @@ def _examples(spoken: Iterable[Spoken]) -> list[Example]:
 
 def _speech(items: Sequence[Any], read: _Reader) -> Iterable[Example]:
     for item in items:
-        speaker = Path(item["file"]).stem.removeprefix("ls").partition("_")[0]
-        is_speech = item["task"].startswith("identification") or item["task"] == "enrolment"
-        if is_speech and speaker not in EVALUATION_SPEAKERS:
-            yield Example(UNKNOWN, speaker, read(item["file"]))
+        for speaker, file in _spoken_by(item):
+            if speaker not in EVALUATION_SPEAKERS:
+                yield Example(UNKNOWN, speaker, read(file))
+
+
+def _spoken_by(item: Any) -> list[tuple[str, str]]:
+    """Speakers of an item whose voice is heard alone, with the files in which it is."""
+    if item["task"] == "separation":
+        speakers = [one.removeprefix("ls") for one in item["truth"]["speakers"]]
+        return [*zip(speakers * 2, [*item["truth"]["sources"], *item["truth"]["enrol"]], strict=True)]
+    if item["task"].startswith("identification") or item["task"] == "enrolment":
+        return [(Path(item["file"]).stem.removeprefix("ls").partition("_")[0], item["file"])]
+    return []
+
+
+def _cut_out(speech: Iterable[Example]) -> list[Example]:
+    """The pieces that speech falls into when it is searched for keywords: what is to be rejected."""
+    pieces = []
+    for one in speech:
+        stream = KeywordStream(lambda *_word: (UNKNOWN, 1.0), _SPLIT, keep_unknown=True)
+        for heard in [*stream.push(one.samples), *stream.finish()]:
+            if heard.is_final:
+                start, end = (
+                    round(time_s * SAMPLE_RATE_HZ) for time_s in (heard.word.start_s, heard.word.end_s)
+                )
+                pieces.append(Example(UNKNOWN, one.speaker, one.samples[start:end]))
+    return pieces
 
 
 def _transcribed(items: Sequence[Any], read: _Reader) -> Iterable[Example]:
@@ -151,7 +188,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("audio", type=Path)
     arguments.add_argument("target", type=Path)
-    arguments.add_argument("--epochs", type=int, default=34)
+    arguments.add_argument("--epochs", type=int, default=45)
     given = arguments.parse_args()
     check_target(given.target)
     corpus = corpus_of(given.audio)

@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.signal import resample_poly
@@ -40,7 +41,7 @@ TRAINING_VOICES = (
     *("AnxiousAndy", "klatt5", "klatt"),
 )
 # Of the shared evaluation audio: LibriSpeech speakers by number, and noises by the names of their files.
-VALIDATION_SPEAKERS = frozenset({"8312", "911"})
+VALIDATION_SPEAKERS = frozenset({"8312", "911", "8465", "1992", "5678", "2416"})
 # The speakers of the task "transcription", whose clips measure the end; they are in no other part.
 EVALUATION_SPEAKERS = frozenset({"1688", "2033", "2414", "3005", "3080", "6930"})
 TRAINING_NOISES = frozenset({"noise1.wav", "ch03_sm001.wav"})
@@ -135,12 +136,20 @@ def has_espeak() -> bool:
     return shutil.which("espeak-ng") is not None
 
 
-def digits(voices: Sequence[str], takes: int, seed: int, accents: Sequence[str] = ("fa",)) -> list[Spoken]:
+def digits(
+    voices: Sequence[str],
+    takes: int,
+    seed: int,
+    accents: Sequence[str] = ("fa",),
+    data: Path | None = None,
+) -> list[Spoken]:
     """Every digit by every voice in every accent, `takes` times with another pitch, pace and pronunciation.
 
-    Raises ServiceUnavailable where espeak-ng is not installed.
+    `data` is the folder of espeak-ng's data, where it is not the installed one. Raises ServiceUnavailable
+    where espeak-ng is not installed.
     """
-    return list(_spoken(list(_digit_lines(voices, takes, random.Random(seed), accents))))  # noqa: S311 - to be repeatable, not secret
+    lines = list(_digit_lines(voices, takes, random.Random(seed), accents))  # noqa: S311 - to be repeatable, not secret
+    return list(_spoken(lines, data=data))
 
 
 def other_words(voices: Sequence[str], words: Sequence[str], count: int, seed: int) -> list[Spoken]:
@@ -153,7 +162,7 @@ def other_words(voices: Sequence[str], words: Sequence[str], count: int, seed: i
     return list(_spoken(lines, "fa"))
 
 
-def made_up_words(voices: Sequence[str], count: int, seed: int) -> list[Spoken]:
+def made_up_words(voices: Sequence[str], count: int, seed: int, data: Path | None = None) -> list[Spoken]:
     """`count` words of one to three random syllables, labelled "unknown". Raises ServiceUnavailable."""
     rng, taken = random.Random(seed), {way.replace("'", "") for ways in DIGITS.values() for way in ways}  # noqa: S311 - to be repeatable, not secret
     lines: list[_Line] = []
@@ -166,7 +175,7 @@ def made_up_words(voices: Sequence[str], count: int, seed: int) -> list[Spoken]:
             lines.append(
                 _Line("unknown", rng.choice(voices), text, rng.randint(15, 90), rng.randint(100, 230))
             )
-    return list(_spoken(lines, "fa"))
+    return list(_spoken(lines, "fa", data))
 
 
 def _digit_lines(
@@ -184,14 +193,17 @@ def _digit_lines(
                     yield _Line(label, f"{accent}+{voice}", f"[[{way}]]", pitch, pace)
 
 
-def _spoken(lines: Sequence[_Line], language: str | None = None) -> Iterator[Spoken]:
+def _spoken(
+    lines: Sequence[_Line], language: str | None = None, data: Path | None = None
+) -> Iterator[Spoken]:
     program = shutil.which("espeak-ng")
     if program is None:
         raise ServiceUnavailable("espeak-ng is not installed.", hint="apt-get install espeak-ng")
 
     def say(line: _Line) -> FloatAudio | None:
         voice = line.voice if language is None else f"{language}+{line.voice}"
-        manner = ["-v", voice, "-p", str(line.pitch), "-s", str(line.words_per_minute)]
+        place = [] if data is None else [f"--path={data}"]
+        manner = [*place, "-v", voice, "-p", str(line.pitch), "-s", str(line.words_per_minute)]
         made = subprocess.run(
             [program, *manner, "--stdout", line.text], capture_output=True, check=True, timeout=60
         )

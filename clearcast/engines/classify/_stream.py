@@ -23,8 +23,9 @@ from clearcast.speech.keywords import SILENCE, UNKNOWN, SpottedWord
 # under the floor. In pink noise at 10 dB SNR, 100 ms left twice as many errors.
 PAD_S = 0.2
 
-Recognise = Callable[[Frames], tuple[str, float]]
-"""The label of a word's frames, "unknown" and "silence" among them, and its probability."""
+Recognise = Callable[[Frames, int, int], tuple[str, float]]
+"""The label of a word, "unknown" and "silence" among them, and its probability. It is given the word's
+frames with what surrounds them, and how many frames are before the word and how many behind it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ class KeywordStream:
         for boundary in boundaries:
             first = max(self._last_end, boundary.start - self._pad, self._first)
             frames = self._frames[first - self._first : boundary.end + self._pad - self._first]
-            label, probability = self._recognise(frames)
+            before = boundary.start - first
+            behind = len(frames) - before - (boundary.end - boundary.start)
+            label, probability = self._recognise(frames, before, behind)
             is_told = label != SILENCE and (label != UNKNOWN or self._keep_unknown)
             if is_told or (boundary.is_final and self._is_told):
                 word = _word(boundary, label, probability)

@@ -15,7 +15,7 @@ from tests.engines.classify.melodies import sentence
 RULES = SplitRules(min_silence_s=0.2, silence_db=None, min_word_s=0.06, window_s=1.0, settle_s=0.3)
 
 
-def by_pitch(frames: Frames) -> tuple[str, float]:
+def by_pitch(frames: Frames, _before: int, _behind: int) -> tuple[str, float]:
     """Stands in for the network: a melody's course by where its power lies."""
     heard = frames[frames.max(axis=1) > frames.max() - 20]
     course = heard.argmax(axis=1)
@@ -62,9 +62,9 @@ def test_what_is_kept_does_not_grow() -> None:
 def test_silence_is_never_told_and_unknown_words_only_on_request() -> None:
     samples = sentence("up down")
     for label in (SILENCE, UNKNOWN):
-        stream = KeywordStream(lambda _frames, label=label: (label, 0.8), RULES)
+        stream = KeywordStream(lambda *_word, label=label: (label, 0.8), RULES)
         assert [*stream.push(samples), *stream.finish()] == []
-    stream = KeywordStream(lambda _frames: (UNKNOWN, 0.8), RULES, keep_unknown=True)
+    stream = KeywordStream(lambda *_word: (UNKNOWN, 0.8), RULES, keep_unknown=True)
     assert len([one for one in [*stream.push(samples), *stream.finish()] if one.is_final]) == 2
 
 
@@ -72,7 +72,7 @@ def test_a_word_that_proves_to_be_none_is_taken_back() -> None:
     """Its first half sounds like a word; all of it is none."""
     for label in (SILENCE, UNKNOWN):
         opinions = iter(["up", label])
-        stream = KeywordStream(lambda _frames, opinions=opinions: (next(opinions), 0.8), RULES)
+        stream = KeywordStream(lambda *_word, opinions=opinions: (next(opinions), 0.8), RULES)
         told = [*stream.push(sentence("up")), *stream.finish()]
         assert [(one.word.label, one.is_final, one.is_taken_back) for one in told] == [
             ("up", False, False),

@@ -18,6 +18,7 @@ from clearcast.engines.classify._features import FRAME_SAMPLES, Frames, mel_fram
 
 LONGEST_S = 1.2  # of what the network sees
 _SPEECH_RMS = 0.05
+_LONGEST_PAD_S = 0.5
 _CUT_OUT = 0.25  # of the words end with their noise, as files that hold one word do
 
 
@@ -65,7 +66,8 @@ class Augmenter:
         if rng.random() < hardness.in_rooms:
             samples = in_room(samples, rng.choice(self._rooms))
         samples = _levelled(samples)
-        pads = [round(rng.uniform(0.0, 0.25) * SAMPLE_RATE_HZ) for _ in range(2)]
+        # In noise that changes, the splitter takes up to half a second of it for a part of the word.
+        pads = [round(_LONGEST_PAD_S * rng.random() ** 2 * SAMPLE_RATE_HZ) for _ in range(2)]
         is_cut_out = rng.random() < _CUT_OUT
         if not is_cut_out:
             samples = np.pad(samples, pads)

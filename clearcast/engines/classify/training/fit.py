@@ -164,7 +164,7 @@ class _Drawer:
         rng, drawn = self.augmenter.rng, []
         for _ in range(size):
             dice = rng.random()
-            if dice < 0.72:
+            if dice < 0.66:
                 drawn.append(self._next_word())
             elif dice < 0.94:
                 drawn.append(self._stranger())
