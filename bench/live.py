@@ -2,8 +2,8 @@
 how many words live costs against the whole recording; three streams of files at once against one after
 another.
 
-Real speech from the shared set, sent as fast as it was spoken to the whole platform over Serve. The end of
-speech is the last moment within 40 dB of a clip's loudest frame.
+Real speech from the shared set, sent as fast as it was spoken to the whole platform over Serve. When it
+begins and ends is told by its true words (`bench/spoken_span.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import soundfile
 from websockets.asyncio.client import connect
 
 from bench.row import Row
+from bench.spoken_span import TimedClip, timed
 from bench.transcription import Clip, clips
 from bench.word_error import WordErrors, word_errors
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
@@ -36,7 +37,6 @@ SUSTAINED_S = 300.0
 WARM_UP_S = 30.0  # in which a second recogniser starts
 PAUSE_S = 1.5
 _PIECE = SAMPLE_RATE_HZ // 25  # as our own clients send it
-_SPEECH_DB = -40.0
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Heard:
 
 
 def rows() -> Iterator[Row]:
-    heard = [one for one in clips() if len(one.samples) < 15 * SAMPLE_RATE_HZ]
+    heard = list(timed(one for one in clips() if len(one.samples) < 15 * SAMPLE_RATE_HZ))
     if not heard:
         return
     with tempfile.TemporaryDirectory() as place:
@@ -85,7 +85,7 @@ def _batch_errors(client: ClearCast, heard: Sequence[Clip], folder: Path) -> Wor
     return total
 
 
-def _live_rows(gateway: str, heard: Sequence[Clip], batch: WordErrors) -> Iterator[Row]:
+def _live_rows(gateway: str, heard: Sequence[TimedClip], batch: WordErrors) -> Iterator[Row]:
     alone = asyncio.run(_one_socket(gateway, heard))
     alone_ms = float(np.percentile(alone.final_ms, 95))
     yield Row("live", "1 socket", "final_text_p95_ms", alone_ms, "ms")
@@ -115,7 +115,7 @@ def _finals_between(told: Sequence[Heard], start_s: float, end_s: float) -> floa
     return float(np.percentile(finals, 95))
 
 
-async def _all_sockets(gateway: str, heard: Sequence[Clip]) -> list[Heard]:
+async def _all_sockets(gateway: str, heard: Sequence[TimedClip]) -> list[Heard]:
     """Each begins with another clip, a little later than the one before, and goes on for five minutes."""
     length_s = sum(len(clip.samples) / SAMPLE_RATE_HZ + PAUSE_S for clip in heard)
 
@@ -127,7 +127,7 @@ async def _all_sockets(gateway: str, heard: Sequence[Clip]) -> list[Heard]:
     return list(await asyncio.gather(*(one(number) for number in range(SOCKETS))))
 
 
-async def _one_socket(gateway: str, heard: Sequence[Clip]) -> Heard:
+async def _one_socket(gateway: str, heard: Sequence[TimedClip]) -> Heard:
     async with connect(f"{gateway}/v1/live", max_size=None) as socket:
         options = {"language": "en", "speakers": 0}
         await socket.send(json.dumps({"type": "hello", "options": options}))
@@ -163,12 +163,13 @@ async def _pace(socket: Any, samples: FloatAudio) -> float:
     return began_s
 
 
-def _judged(heard: Sequence[Clip], told: Sequence[tuple[float, dict[str, Any]]], began_s: float) -> Heard:
+def _judged(
+    heard: Sequence[TimedClip], told: Sequence[tuple[float, dict[str, Any]]], began_s: float
+) -> Heard:
     found = Heard()
     first = 0.0
     for clip in heard:
         last = first + len(clip.samples) / SAMPLE_RATE_HZ + PAUSE_S
-        start_s, end_s = _speech_of(clip.samples)
         own = [
             (at_s, message)
             for at_s, message in told
@@ -176,21 +177,14 @@ def _judged(heard: Sequence[Clip], told: Sequence[tuple[float, dict[str, Any]]],
             and first - PAUSE_S / 2 <= message["start_s"] < last - PAUSE_S / 2
         ]
         lines = [(at_s, message) for at_s, message in own if message["type"] == "transcription"]
-        if lines:
+        if lines and clip.speech_s is not None:
+            start_s, end_s = clip.speech_s
             found.ends_s.append(first + end_s)
             found.final_ms.append(1000 * (lines[-1][0] - began_s - first - end_s))
             found.partial_ms.append(1000 * (own[0][0] - began_s - first - start_s))
         found.errors += word_errors(clip.text, " ".join(message["text"] for _, message in lines))
         first = last
     return found
-
-
-def _speech_of(samples: FloatAudio) -> tuple[float, float]:
-    """First and last second of speech."""
-    frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
-    levels_db = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-12)
-    loud = np.flatnonzero(levels_db > levels_db.max() + _SPEECH_DB)
-    return float(loud[0]) / 100, float(loud[-1] + 1) / 100
 
 
 def _stream_rows(gateway: str, clip: Clip) -> Iterator[Row]:

@@ -195,6 +195,11 @@ class JobSettings(Section):
         description="Prefixes s3://BUCKET/PREFIX that jobs may read recordings from, with the S3 service"
         " and keys of storage; {owner} in one is the account's id. None: only uploaded files.",
     )
+    s3_destinations: tuple[str, ...] = Field(
+        default=(),
+        description="Prefixes s3://BUCKET/PREFIX that jobs may write results to, as s3_sources. None:"
+        " results stay with the server.",
+    )
     webhook_attempts: int = Field(
         default=6, ge=1, description="Tries to deliver a webhook, with growing pauses."
     )

@@ -9,10 +9,11 @@ from clearcast.engines.boost.contract import BoostEngine, BoostOptions, BoostRep
 from clearcast.local import engine_from
 from clearcast.local_sound import LocalBooster
 from clearcast.settings import Settings
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Booster:
+class Booster(Replica):
     """One process that makes sounds louder. Sounds travel by their paths, which every node sees."""
 
     def __init__(self, settings: Settings) -> None:

@@ -9,10 +9,11 @@ from clearcast.engines.classify.contract import ClassifyOptions, KeywordEngine
 from clearcast.local import LocalClassifier, engine_from
 from clearcast.settings import Settings
 from clearcast.speech.keywords import Keywords
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Classifier:
+class Classifier(Replica):
     """One process with one loaded engine."""
 
     def __init__(self, settings: Settings) -> None:

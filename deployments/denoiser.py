@@ -9,10 +9,11 @@ from clearcast.engines.denoise.contract import DenoiseEngine, DenoiseOptions, De
 from clearcast.local import engine_from
 from clearcast.local_sound import LocalDenoiser
 from clearcast.settings import Settings
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Denoiser:
+class Denoiser(Replica):
     """One process with one loaded engine. Sounds travel by their paths, which every node sees."""
 
     def __init__(self, settings: Settings) -> None:

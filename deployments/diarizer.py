@@ -9,10 +9,11 @@ from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.local import LocalDiarizer, engine_from
 from clearcast.settings import Settings
 from clearcast.speech.turns import Diarization
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Diarizer:
+class Diarizer(Replica):
     """One process with one loaded diarization engine."""
 
     def __init__(self, settings: Settings) -> None:

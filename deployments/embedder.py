@@ -13,12 +13,13 @@ from clearcast.local import LocalEmbedder, engine_from
 from clearcast.settings import Settings
 from clearcast.speech.provenance import Provenance
 from clearcast.speech.turns import Span
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 Voices = Sequence[Sequence[Clip]]
 
 
-class Embedder:
+class Embedder(Replica):
     """One process with one loaded embedding engine. Calls that arrive together are one batch."""
 
     def __init__(self, settings: Settings) -> None:

@@ -10,10 +10,11 @@ from clearcast.engines.extract.contract import Extraction, ExtractionEngine, Ext
 from clearcast.local import engine_from
 from clearcast.local_sound import LocalExtractor
 from clearcast.settings import Settings
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Extractor:
+class Extractor(Replica):
     """One process with its loaded engines. Sounds travel by their paths, which every node sees."""
 
     def __init__(self, settings: Settings) -> None:

@@ -18,10 +18,11 @@ from deployments.handles import served
 from deployments.ingress.app import create_app
 from deployments.ingress.log_lines import write_logs
 from deployments.ingress.state import Standing
+from deployments.replica import Replica
 from deployments.standing import judge, replicas
 
 
-class Front:
+class Front(Replica):
     """One process that answers HTTP and runs the pipelines; the models are elsewhere."""
 
     def __init__(

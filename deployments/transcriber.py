@@ -9,10 +9,11 @@ from clearcast.engines.transcribe.contract import TranscribeOptions, Transcripti
 from clearcast.local import LocalTranscriber, engine_from
 from clearcast.settings import Settings
 from clearcast.speech.transcript import Transcript
+from deployments.replica import Replica
 from deployments.streamed import Done, stream
 
 
-class Transcriber:
+class Transcriber(Replica):
     """One process with one loaded transcription engine."""
 
     def __init__(self, settings: Settings) -> None:

@@ -29,6 +29,7 @@ from clearcast.settings import CONFIG_DIR, ServeSettings
 
 READY_S = 540.0
 SHARE_CPUS = 0.1
+COPIES = 2  # of each model at most: so many of all of them fit on one of the nodes
 ON_DEMAND = ("booster", "denoiser", "separator", "extractor", "diarizer")
 
 
@@ -38,7 +39,7 @@ def write_profile(folder: Path, port: int, **serve: Mapping[str, Any]) -> Path:
     local = yaml.safe_load((CONFIG_DIR / "local.yaml").read_text(encoding="utf-8"))
     for name in ServeSettings.model_fields:
         if isinstance(limits := cluster["serve"].get(name), dict):
-            limits["num_cpus"] = SHARE_CPUS
+            limits.update({"num_cpus": SHARE_CPUS, "max_replicas": COPIES})
             if name in ON_DEMAND:
                 limits.update({"min_replicas": 0, "initial_replicas": 0})
             limits.update(serve.get(name, {}))
@@ -147,12 +148,12 @@ class RayletCluster:
         rolling update; or a replica of the deployment of that name. What was hit, or None when it was not
         there.
 
-        A node goes when every replica runs. Both copies of a model may lie on it all the same: Serve puts
-        a new one where there is room, and does not spread them again when a node comes back. Requests then
-        wait for a start of the model.
+        A node goes when every replica runs and none of the others has all copies on one node, which after
+        the return of a node takes some seconds (`deployments/replica.py`): whoever loses one node after
+        another faster than that waits for a start of the model.
         """
         if part == "node":
-            self.wait_for(_is_whole, "every replica to run")
+            self.wait_for(lambda look: _is_whole(look) and is_spread(look), "copies on more than one node")
             name = f"gpu-{self.broken % 2 + 1}"
             self.broken += 1
             self.kill_node(name)
@@ -185,6 +186,15 @@ class RayletCluster:
         if self.process.stdout is not None:
             self.process.stdout.close()
         self.process = None
+
+
+def is_spread(look: dict[str, Any]) -> bool:
+    """Whether no deployment has all of several copies on one node."""
+    places = [
+        [one["node"] for one in deployment["replicas"] if one["state"] == "RUNNING"]
+        for deployment in look["deployments"].values()
+    ]
+    return all(len(nodes) < 2 or len(set(nodes)) > 1 for nodes in places)
 
 
 def _is_whole(look: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clearcast.audio.atomic import whole_or_absent
+from clearcast.audio.encode import FORMATS as SOUND_FORMATS
 from clearcast.cli import exit_codes, options
 from clearcast.cli.job_view import follow_job, show_job
 from clearcast.cli.options import ServerOptions
@@ -17,9 +18,10 @@ from clearcast.cli.progress import byte_bar
 from clearcast.cli.remote import client_of, parse_settings, place_for
 from clearcast.cli.session import Session, pass_session
 from clearcast.client import ClearCast
-from clearcast.client.orders import OrderFields
+from clearcast.client.orders import FileWithOptions, GivenFile, OrderFields
 from clearcast.client.types import JobState, Priority
 from clearcast.errors import JobUnfinished
+from pipelines.batch.manifest import is_manifest, read_manifest
 
 _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
@@ -56,6 +58,19 @@ def jobs() -> None:
 @click.option("--label", default="", metavar="TEXT", help="For you to know it by.")
 @click.option("--webhook", metavar="URL", help="Address that is told, signed, when the job has ended.")
 @click.option("--key", metavar="TEXT", help="The same key again gives the same job, not a second one.")
+@click.option(
+    "--output",
+    "-o",
+    "destination",
+    metavar="s3://BUCKET/PREFIX",
+    help="A prefix of a bucket that results go to as well, if the server may write there.",
+)
+@click.option(
+    "--format", "formats", metavar="FORMATS", help="Of documents there, with commas: json, txt, srt, …"
+)
+@click.option(
+    "--sound-format", type=click.Choice(sorted(SOUND_FORMATS)), help="Of sounds there; flac if not given."
+)
 @click.option("--follow", "-f", "is_followed", is_flag=True, help="Stay and show how it goes.")
 @options.server
 @pass_session
@@ -68,26 +83,39 @@ def submit(
     label: str,
     webhook: str | None,
     key: str | None,
+    destination: str | None,
+    formats: str | None,
+    sound_format: str | None,
     is_followed: bool,
     server: ServerOptions,
 ) -> None:
     """Queue PIPELINE on files of this machine, on files sent before, by id, or on all recordings below a
     prefix of a bucket that the server reads from; prints the job's id.
 
+    A manifest (.csv with a column `file`, or .jsonl), here or in a bucket, names files with options of
+    their own in its other columns.
+
     \b
     clearcast jobs submit meeting monday.mp3
     clearcast jobs submit meeting week/*.mp3 --option language=fa --label 'week 9' --follow
     clearcast jobs submit transcription file_01k9z3x5c8m2v7q4w6t1r0y9pb --priority high
-    clearcast jobs submit meeting s3://radio/2026/march --priority low
+    clearcast jobs submit meeting s3://radio/2026/march -o s3://radio/text --format json,srt
+    clearcast jobs submit transcription calls.csv --priority low
     """
     order: OrderFields = {"options": parse_settings(given), "priority": priority, "label": label}
     if webhook is not None:
         order["webhook_url"] = webhook
     if key is not None:
         order["idempotency_key"] = key
+    if destination is not None:
+        order["destination"] = destination
+    if formats is not None:
+        order["formats"] = [name.strip() for name in formats.split(",") if name.strip()]
+    if sound_format is not None:
+        order["sound_format"] = sound_format
     with client_of(session, server) as client:
         with byte_bar(session, "upload") as progress:
-            job = client.jobs.submit(pipeline, list(files), progress, **order)
+            job = client.jobs.submit(pipeline, list(_with_manifests(files)), progress, **order)
         click.echo(job.id)
         if is_followed:
             _follow(session, client, job.id)
@@ -268,6 +296,19 @@ def erase(session: Session, job_ids: Sequence[str], server: ServerOptions) -> No
         for job_id in job_ids:
             client.jobs.erase(job_id)
             session.note(f"{job_id} is erased.", style="green")
+
+
+def _with_manifests(files: Sequence[str]) -> Iterator[GivenFile]:
+    """The files, and in place of every manifest on this machine those that it names."""
+    for file in files:
+        path = Path(file).expanduser()
+        if not is_manifest(file) or not path.is_file():
+            yield file
+            continue
+        for entry in read_manifest(path.name, path.read_bytes()):
+            is_elsewhere = entry.file.startswith(("s3://", "file_"))
+            here = path.parent / Path(entry.file).expanduser()
+            yield FileWithOptions(entry.file if is_elsewhere else here, entry.options)
 
 
 def _follow(session: Session, client: ClearCast, job_id: str) -> None:

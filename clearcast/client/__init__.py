@@ -14,5 +14,6 @@ answers; a busy server is asked again after the time it names.
 from __future__ import annotations
 
 from clearcast.client.clients import AsyncClearCast, AsyncClient, ClearCast, Client
+from clearcast.client.orders import FileWithOptions
 
-__all__ = ["AsyncClearCast", "AsyncClient", "ClearCast", "Client"]
+__all__ = ["AsyncClearCast", "AsyncClient", "ClearCast", "Client", "FileWithOptions"]

@@ -63,7 +63,8 @@ class Jobs:
         **order: Unpack[OrderFields],
     ) -> Job:
         """Queue a job on files of this machine (paths), on the server (`StoredFile`s or ids), or below
-        prefixes `s3://BUCKET/PREFIX` of buckets that the server reads from.
+        prefixes `s3://BUCKET/PREFIX` of buckets that the server reads from; `FileWithOptions` gives one of
+        them options of its own. With `destination` the results go to a bucket too.
 
         Every submission has an idempotency key, made here when none is given: a request whose answer was
         lost is repeated and gives the same job.

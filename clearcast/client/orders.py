@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 from urllib.parse import quote
@@ -23,19 +24,37 @@ from clearcast.errors import InputError, JobUnfinished
 _PAGE = "200"
 _MOST_PARTS = 50  # files in one form; the server takes 64 parts
 _S3 = "s3://"
-GivenFile: TypeAlias = str | Path | StoredFile
+
+
+PlainFile: TypeAlias = str | Path | StoredFile
+
+
+@dataclass(frozen=True, slots=True)
+class FileWithOptions:
+    """A file with options of its own, which come before those of the job; `file` may also be the address
+    `s3://…` of one recording."""
+
+    file: PlainFile
+    options: Mapping[str, Any]
+
+
+GivenFile: TypeAlias = PlainFile | FileWithOptions
 
 
 class OrderFields(TypedDict, total=False):
     """What a job may have besides its pipeline and files: the pipeline's options, its place among your own
-    jobs, a text to know it by, an address that is told of its end, and the key that makes a repeated
-    submission the same job."""
+    jobs, a text to know it by, an address that is told of its end, the key that makes a repeated submission
+    the same job, and a prefix `s3://BUCKET/PREFIX` that results go to, with the formats that documents and
+    sounds have there."""
 
     options: Mapping[str, Any]
     priority: Priority
     label: str
     webhook_url: str
     idempotency_key: str
+    destination: str
+    formats: Sequence[str]
+    sound_format: str
 
 
 def submit_flow(
@@ -47,17 +66,18 @@ def submit_flow(
 ) -> Flow[Job]:
     """Small files go with the order, in one request; large ones before it, in parts. What is in a bucket is
     for the server to fetch."""
-    named = [files] if isinstance(files, str | Path | StoredFile) else list(files)
-    sources = [file for file in named if isinstance(file, str) and file.startswith(_S3)]
-    given = [file for file in named if file not in sources]
+    named = [files] if isinstance(files, str | Path | StoredFile | FileWithOptions) else list(files)
+    special = [file for file in named if isinstance(file, FileWithOptions)]
+    plain = [file for file in named if not isinstance(file, FileWithOptions)]
+    sources = [str(file) for file in plain if _is_address(file)]
+    given = [*(file for file in plain if not _is_address(file)), *(one.file for one in special)]
     headers = {"Idempotency-Key": order.get("idempotency_key") or uuid.uuid4().hex}
     body: dict[str, Any] = {"pipeline": pipeline, **order}
     body.pop("idempotency_key", None)
-    body |= {"sources": sources} if sources else {}
     paths = [path for path in map(_path_of, given) if path is not None]
     sizes = [_size_of(path) for path in paths]
     if (
-        not sources
+        not (sources or special or "formats" in body)
         and len(paths) == len(given)
         and sum(sizes) <= SMALL_BYTES
         and 0 < len(paths) <= _MOST_PARTS
@@ -67,14 +87,18 @@ def submit_flow(
         call = Call("POST", "/v1/jobs", fields, parts, headers=headers)
     else:
         ids = yield from _ids_flow(given, sum(sizes), patience_s, on_upload)
-        call = Call("POST", "/v1/jobs", body={**body, "file_ids": ids}, headers=headers)
+        count = len(given) - len(special)
+        body |= {"sources": sources, "file_ids": ids[:count]}
+        pairs = zip(ids[count:], special, strict=True)
+        body["files"] = [{"file": file, "options": dict(one.options)} for file, one in pairs]
+        call = Call("POST", "/v1/jobs", body=body, headers=headers)
     return read_job((yield from ask_again(call)))
 
 
 def _ids_flow(
-    given: Sequence[GivenFile], total_bytes: int, patience_s: float, on_upload: OnBytes
+    given: Sequence[PlainFile], total_bytes: int, patience_s: float, on_upload: OnBytes
 ) -> Flow[list[str]]:
-    """The ids of the files, in their order, those of this machine uploaded."""
+    """The ids of the files, in their order, those of this machine uploaded; addresses stay as they are."""
     sent_bytes, ids = 0, []
     for file in given:
         path = _path_of(file)
@@ -147,10 +171,17 @@ def read_jobs(response: httpx.Response) -> tuple[list[JobSummary], str | None]:
     return jobs, read_object(response).get("next")
 
 
-def _path_of(file: GivenFile) -> Path | None:
-    """The file of this machine that is meant; None for one on the server."""
-    if isinstance(file, StoredFile) or (
-        isinstance(file, str) and file.startswith("file_") and not Path(file).exists()
+def _is_address(file: PlainFile) -> bool:
+    """Whether it lies in a bucket, for the server to fetch."""
+    return isinstance(file, str) and file.startswith(_S3)
+
+
+def _path_of(file: PlainFile) -> Path | None:
+    """The file of this machine that is meant; None for one that is elsewhere."""
+    if (
+        isinstance(file, StoredFile)
+        or _is_address(file)
+        or (isinstance(file, str) and file.startswith("file_") and not Path(file).exists())
     ):
         return None
     return Path(file)

@@ -56,7 +56,8 @@ class JobProblem:
 
 @dataclass(frozen=True, slots=True)
 class JobTask:
-    """One file of a job. Fractions lie in [0, 1]."""
+    """One file of a job. Fractions lie in [0, 1]; `options` are its own, before those of the job; `outputs`
+    are names below the job's destination."""
 
     number: int
     file_id: str
@@ -68,10 +69,12 @@ class JobTask:
     duration_s: float | None
     error: JobProblem | None
     warnings: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, values: Values) -> JobTask:
-        return read_as(cls, values, error=_problem, warnings=tuple)
+        return read_as(cls, values, error=_problem, warnings=tuple, outputs=tuple)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,7 @@ class Job(JobSummary):
     counts: Mapping[str, int]
     tasks: tuple[JobTask, ...]
     results: tuple[JobResult, ...]
+    destination: str | None = None
 
     @classmethod
     def of(cls, values: Values) -> Job:

@@ -23,6 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from clearcast.errors import FileFormatInvalid
 from clearcast.speech.json_file import SCHEMA_VERSION
 from clearcast.speech.keywords import Keywords
+from clearcast.speech.spreadsheets import no_formula
 
 COLUMNS = ("file", "start", "end", "label", "probability", "error")
 TABLE_TYPES = {"csv": "text/csv; charset=utf-8", "txt": "text/plain; charset=utf-8"}
@@ -69,7 +70,7 @@ def write_table(recordings: Iterable[Classified], format_name: str) -> str:
     if format_name == "csv":
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows((_no_formula(row[0]), *row[1:]) for row in _rows(recordings))
+        writer.writerows((no_formula(row[0]), *row[1:]) for row in _rows(recordings))
     else:
         lines = ("\t".join(_one_line(cell) for cell in row).rstrip("\t") for row in _rows(recordings))
         text.writelines(f"{line}\n" for line in lines)
@@ -94,11 +95,6 @@ def _rows(recordings: Iterable[Classified]) -> Iterator[tuple[str, ...]]:
         for word in one.found.words:
             times = f"{word.start_s:.3f}", f"{word.end_s:.3f}"
             yield one.file, *times, word.label, f"{word.probability:.4f}", ""
-
-
-def _no_formula(name: str) -> str:
-    """As OWASP advises against CSV injection."""
-    return f"'{name}" if name[:1] in {"=", "+", "-", "@", "\t", "\r"} else name
 
 
 def _one_line(cell: str) -> str:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from clearcast.storage.database import Database
 from clearcast.storage.fair_queue import serve_place
+from clearcast.storage.job_order import Destination
 from clearcast.storage.job_records import OPEN, State, add_event, settle
 from clearcast.storage.places import S3
 from clearcast.storage.tables import File, Job, JobEvent, Result, Task, now
@@ -52,7 +53,7 @@ class Waiting(TaskRound):
 
 @dataclass(frozen=True, slots=True)
 class TaskOrder:
-    """What is to be done for one task."""
+    """What is to be done for one task; `options` are those of its file over those of the job."""
 
     job_id: str
     number: int
@@ -63,6 +64,8 @@ class TaskOrder:
     file_id: str
     file_name: str
     blob_key: str | None
+    destination: Destination | None = None
+    output_name: str = ""  # what its results are named after at the destination
 
     @property
     def key(self) -> TaskKey:
@@ -81,12 +84,13 @@ class TaskOrder:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a task ended. `error` is a problem document."""
+    """How a task ended. `error` is a problem document; `outputs` are names below the job's destination."""
 
     state: State
     error: Mapping[str, Any] | None = None
     warnings: Sequence[str] = ()
     duration_s: float | None = None
+    outputs: Sequence[str] = ()
 
 
 class JobProgress:
@@ -148,10 +152,12 @@ class JobProgress:
                 round_,
                 task.owner_id,
                 task.pipeline,
-                dict(job.options),
+                {**job.options, **task.options},
                 task.file_id,
                 task.file_name,
                 blob_key,
+                None if job.destination is None else Destination.of(job.destination),
+                task.output_name or "",
             )
 
     def report(self, key: TaskKey, stage: str, stage_fraction: float, fraction: float) -> None:
@@ -244,7 +250,7 @@ class JobProgress:
             if job is None or task is None or task.round != order.round or task.state != "running":
                 return False
             task.state, task.error = ending.state, None if ending.error is None else dict(ending.error)
-            task.warnings = list(ending.warnings)
+            task.warnings, task.outputs = list(ending.warnings), list(ending.outputs)
             task.duration_s = ending.duration_s or task.duration_s
             task.finished_at, task.is_cancel_wanted = now(), False
             if ending.state == "succeeded":

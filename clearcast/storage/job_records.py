@@ -21,7 +21,8 @@ from sqlalchemy.orm import Session
 from clearcast.errors import Conflict, JobUnfinished, NotFound, Overloaded
 from clearcast.ids import new_id
 from clearcast.storage.database import Database
-from clearcast.storage.fair_queue import Priority, take_places
+from clearcast.storage.fair_queue import take_places
+from clearcast.storage.job_order import JobOrder
 from clearcast.storage.tables import File, Job, JobEvent, Result, Task, User, WebhookDelivery, now
 
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
@@ -29,21 +30,6 @@ OPEN = ("queued", "running")
 RECENT = 20  # finished tasks that an estimate of time is made from
 SHOWN_TASKS = 100  # of a job that is looked at whole; the others come by pages
 FIRST_GUESS_S = 30.0  # for a task of a pipeline that never ran
-
-
-@dataclass(frozen=True, slots=True)
-class JobOrder:
-    """What somebody asks for. `files` are (file id, name to show); in place of an id may stand the address
-    `s3://…` of a recording in a bucket."""
-
-    pipeline: str
-    options: Mapping[str, Any]
-    files: Sequence[tuple[str, str]]
-    priority: Priority = "normal"
-    label: str = ""
-    webhook_url: str | None = None
-    idempotency_key: str | None = None
-    request_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +239,7 @@ class JobRecords:
             webhook_url=order.webhook_url,
             idempotency_key=order.idempotency_key,
             request_sha256=order.request_sha256,
+            destination=None if order.destination is None else order.destination.row(),
         )
         session.add(job)
         session.flush()
@@ -263,12 +250,14 @@ class JobRecords:
                 number=number,
                 owner_id=owner_id,
                 pipeline=order.pipeline,
-                file_id=file_id,
-                file_name=name,
+                file_id=file.file_id,
+                file_name=file.name,
+                options=dict(file.options),
+                output_name=file.output_name,
                 state="queued",
                 place=place,
             )
-            for number, ((file_id, name), place) in enumerate(zip(order.files, places, strict=True))
+            for number, (file, place) in enumerate(zip(order.files, places, strict=True))
         )
         add_event(session, job.id, "queued", {})
         return job.id

@@ -13,18 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-
-class UtcDateTime(sa.types.TypeDecorator[datetime]):
-    """A moment in UTC. SQLite keeps no zone, so it is put back on reading."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value
+from clearcast.storage.utc_time import UtcDateTime
 
 
 def now() -> datetime:
@@ -161,6 +150,7 @@ class Job(Table):
     webhook_url: Mapped[str | None]
     idempotency_key: Mapped[str | None]
     request_sha256: Mapped[str | None]
+    destination: Mapped[dict[str, Any] | None]
 
     __table_args__ = (
         sa.UniqueConstraint("owner_id", "idempotency_key"),
@@ -182,6 +172,9 @@ class Task(Table):
     pipeline: Mapped[str]
     file_id: Mapped[str]
     file_name: Mapped[str]
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    output_name: Mapped[str | None]
+    outputs: Mapped[list[str]] = mapped_column(default=list, server_default="[]")
     state: Mapped[str]
     round: Mapped[int] = mapped_column(default=0)
     place: Mapped[int] = mapped_column(sa.BigInteger)

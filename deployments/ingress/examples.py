@@ -160,6 +160,8 @@ _TASK = {
     "duration_s": None,
     "error": None,
     "warnings": [],
+    "options": {},
+    "outputs": [],
 }
 _EVENT = (
     'id: 17\nevent: progress\ndata: {"task":0,"stage":"transcribe","stage_fraction":0.2,"fraction":0.42,'

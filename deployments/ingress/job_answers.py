@@ -16,11 +16,19 @@ MAX_FILES = 1000
 MAX_SOURCES = 20
 MAX_SOURCE_CHARACTERS = 1024
 MAX_LABEL_CHARACTERS = 200
+MAX_FORMATS = 16
 
 SOURCES = (
     "Prefixes `s3://BUCKET/PREFIX` that this server reads from (`jobs.s3_sources`); every recording below"
-    " becomes a task."
+    " becomes a task. The address of a manifest (`.csv`, `.jsonl`) means the recordings in its column"
+    " `file`, with the options in its other columns."
 )
+DESTINATION = (
+    "A prefix `s3://BUCKET/PREFIX` that this server writes to (`jobs.s3_destinations`). Results go there"
+    " too; a file whose results are there already is not done again."
+)
+FORMATS = "Of documents at the destination; `json` when none is named."
+SOUND_FORMAT = "Of sounds at the destination; `flac` when none is named."
 
 _EXAMPLE: JsonDict = {
     "id": "job_01k9x3v7w2e8m5q4r6t9y0z1ab",
@@ -35,6 +43,9 @@ _EXAMPLE: JsonDict = {
     "started_at": "2026-03-02T09:00:01Z",
     "finished_at": None,
     "options": {"language": "fa"},
+    "destination": "s3://radio/2026/text",
+    "formats": ["json", "srt"],
+    "sound_format": "flac",
     "counts": {"running": 1},
     "tasks": [
         {
@@ -48,6 +59,8 @@ _EXAMPLE: JsonDict = {
             "duration_s": None,
             "error": None,
             "warnings": [],
+            "options": {},
+            "outputs": [],
         }
     ],
     "results": [
@@ -63,6 +76,20 @@ _EXAMPLE: JsonDict = {
 }
 
 
+class FileRequest(BaseModel):
+    """A file with options of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str = Field(
+        max_length=MAX_SOURCE_CHARACTERS,
+        description="An uploaded file's id, or an address `s3://…` as in `sources`.",
+    )
+    options: dict[str, Any] = Field(
+        default={}, description="The pipeline's options for this file, before those of the job."
+    )
+
+
 class JobRequest(BaseModel):
     """`POST /v1/jobs` as JSON."""
 
@@ -72,7 +99,10 @@ class JobRequest(BaseModel):
             "example": {
                 "pipeline": "meeting",
                 "file_ids": ["file_01k9x3v7w2e8m5q4r6t9y0z1ab"],
+                "files": [{"file": "s3://radio/2026/march/monday.mp3", "options": {"language": "en"}}],
                 "options": {"language": "fa"},
+                "destination": "s3://radio/2026/text",
+                "formats": ["json", "srt"],
             }
         },
     )
@@ -84,7 +114,13 @@ class JobRequest(BaseModel):
     sources: list[Annotated[str, Field(max_length=MAX_SOURCE_CHARACTERS)]] = Field(
         default=[], max_length=MAX_SOURCES, description=SOURCES
     )
+    files: list[FileRequest] = Field(
+        default=[], max_length=MAX_FILES, description="Files with options of their own."
+    )
     options: dict[str, Any] = Field(default={}, description="The pipeline's own options.")
+    destination: str | None = Field(default=None, max_length=MAX_SOURCE_CHARACTERS, description=DESTINATION)
+    formats: list[str] = Field(default=[], max_length=MAX_FORMATS, description=FORMATS)
+    sound_format: str | None = Field(default=None, max_length=16, description=SOUND_FORMAT)
     priority: Priority = Field(default="normal", description="Among your own jobs and, a little, all.")
     label: str = Field(default="", max_length=MAX_LABEL_CHARACTERS, description="For you to know it by.")
     webhook_url: str | None = Field(
@@ -114,6 +150,8 @@ class TaskAnswer(BaseModel):
     duration_s: float | None = Field(description="Length of the recording, once it is known.")
     error: ProblemSummary | None
     warnings: list[str]
+    options: dict[str, Any] = Field(description="Its own, before those of the job.")
+    outputs: list[str] = Field(description="Names of its results below the job's destination.")
 
     @classmethod
     def of(cls, task: Task) -> TaskAnswer:
@@ -128,6 +166,8 @@ class TaskAnswer(BaseModel):
             duration_s=task.duration_s,
             error=None if task.error is None else ProblemSummary(**task.error),
             warnings=task.warnings,
+            options=task.options,
+            outputs=task.outputs,
         )
 
 
@@ -187,6 +227,9 @@ class JobAnswer(JobSummary):
         description="Files of all people that come before the first waiting one of this job."
     )
     options: dict[str, Any]
+    destination: str | None = Field(description="Where results go beside this server.")
+    formats: list[str] = Field(description="Of documents there.")
+    sound_format: str | None = Field(description="Of sounds there.")
     counts: dict[str, int] = Field(description="Number of its files by state.")
     tasks: list[TaskAnswer] = Field(
         description=f"Its files, the first {SHOWN_TASKS}; all of them at /v1/jobs/{{job_id}}/tasks."
@@ -195,12 +238,16 @@ class JobAnswer(JobSummary):
 
     @classmethod
     def of_view(cls, view: JobView) -> JobAnswer:
+        there = view.job.destination or {"address": None, "formats": [], "sound_format": None}
         return cls(
             **JobSummary.of(view.job).model_dump(),
             fraction=round(view.fraction, 4),
             eta_s=None if view.eta_s is None else round(view.eta_s, 1),
             files_ahead=view.ahead,
             options=view.job.options,
+            destination=there["address"],
+            formats=there["formats"],
+            sound_format=there["sound_format"],
             counts=dict(view.counts),
             tasks=[TaskAnswer.of(task) for task in view.tasks],
             results=[ResultAnswer.of(result) for result in view.results],

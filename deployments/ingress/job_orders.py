@@ -11,33 +11,41 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 from fastapi import Request
 from pydantic import Field, ValidationError
 
-from clearcast.errors import NotFound, OptionInvalid
+from clearcast.audio.encode import format_of as sound_format_of
+from clearcast.errors import OptionInvalid
+from clearcast.speech.formats import format_named
 from clearcast.storage.fair_queue import Priority
 from clearcast.storage.files import FileRecord
-from clearcast.storage.job_records import JobOrder
+from clearcast.storage.job_order import Destination, JobOrder
 from clearcast.webhooks.guard import AddressRefused, find_target
 from deployments.ingress.forms import Form, parse, parse_json
 from deployments.ingress.job_answers import (
+    DESTINATION,
+    FORMATS,
     MAX_FILES,
+    MAX_FORMATS,
     MAX_LABEL_CHARACTERS,
+    MAX_SOURCE_CHARACTERS,
     MAX_SOURCES,
+    SOUND_FORMAT,
     SOURCES,
     JobRequest,
 )
+from deployments.ingress.job_files import check_options, find_files
 from deployments.ingress.problems import from_validation
 from deployments.ingress.state import IngressState
 from deployments.ingress.tus_parts import intake_of
 from deployments.ingress.uploads import read_body, receive
-from pipelines.batch.bucket_recordings import BucketRecordings
+from pipelines.batch.allowed_prefixes import allowed_destinations
 from pipelines.recipes import all_recipes
 
 MAX_JSON_BYTES = 1 << 20
-MAX_BUCKET_FILES = 10_000
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -52,6 +60,9 @@ class JobForm(Form):
     )
     sources: list[str] = Field(default=[], max_length=MAX_SOURCES, description=SOURCES)
     options: str = Field(default="{}", description="The pipeline's own options, as JSON.")
+    destination: str | None = Field(default=None, max_length=MAX_SOURCE_CHARACTERS, description=DESTINATION)
+    formats: list[str] = Field(default=[], max_length=MAX_FORMATS, description=FORMATS)
+    sound_format: str | None = Field(default=None, max_length=16, description=SOUND_FORMAT)
     priority: Priority = Field(default="normal", description="Among your own jobs and, a little, all.")
     label: str = Field(default="", max_length=MAX_LABEL_CHARACTERS, description="For you to know it by.")
     webhook_url: str | None = Field(
@@ -115,16 +126,9 @@ async def _checked(
     if recipe is None:
         known = ", ".join(all_recipes())
         raise OptionInvalid(f"There is no pipeline {wanted.pipeline!r}.", hint=f"There are: {known}.")
-    try:
-        options = recipe.Options.model_validate(wanted.options)
-    except ValidationError as error:
-        raise from_validation(error) from error
-    await asyncio.to_thread(_stored, state, owner, options.file_ids(), "options")
-    known_files = await asyncio.to_thread(_stored, state, owner, wanted.file_ids)
-    files = [(file.id, file.name) for file in (*known_files, *came)]
-    files += await asyncio.to_thread(_in_buckets, state, owner, wanted.sources)
-    if not files:
-        raise OptionInvalid("A job needs at least one file.", hint="Send file parts, file_ids or sources.")
+    destination = _destination(state, owner, wanted)
+    files = await asyncio.to_thread(find_files, state, owner, wanted, came)
+    await asyncio.to_thread(check_options, state, owner, recipe, wanted.options, files)
     if wanted.webhook_url is not None:
         await _check_webhook(wanted.webhook_url, state)
     return JobOrder(
@@ -136,48 +140,24 @@ async def _checked(
         webhook_url=wanted.webhook_url,
         idempotency_key=_idempotency_key(request),
         request_sha256=_digest(wanted, came),
+        destination=destination,
     )
 
 
-def _stored(
-    state: IngressState, owner: str, file_ids: Sequence[str], field: str = "file_ids"
-) -> list[FileRecord]:
-    """The owner's files of these ids, all of them whole; `field` of the request names them.
-
-    Raises NotFound, OptionInvalid.
-    """
-    if not file_ids:
-        return []
-    intake = intake_of(state)
-    known = intake.records.find_all(owner, file_ids)
-    records = []
-    for file_id in file_ids:
-        record = known.get(file_id)
-        if record is not None and record.is_stored:
-            records.append(record)
-            continue
-        try:
-            record = intake.find(owner, file_id)  # its last byte may just have arrived
-        except NotFound as error:
-            raise NotFound(
-                f"You have no file {file_id[:64]!r}.", hint="See GET /v1/files.", field=field
-            ) from error
-        if not record.is_stored:
-            raise OptionInvalid(f"The upload {file_id} is not finished yet.", field=field)
-        records.append(record)
-    return records
-
-
-def _in_buckets(state: IngressState, owner: str, sources: Sequence[str]) -> list[tuple[str, str]]:
-    """Every recording below the sources, once: its address and its name.
-
-    Raises Forbidden, NotFound, OptionInvalid, ServiceUnavailable.
-    """
-    bucket = BucketRecordings(state.settings, owner)
-    found: dict[str, str] = {}
-    for source in sources:
-        found |= {one.address: one.name for one in bucket.find(source, MAX_BUCKET_FILES - len(found))}
-    return list(found.items())
+def _destination(state: IngressState, owner: str, wanted: JobRequest) -> Destination | None:
+    """Raises Forbidden for one that may not be written to, OptionInvalid."""
+    if wanted.destination is None:
+        if wanted.formats or wanted.sound_format:
+            raise OptionInvalid(
+                "Formats are those of results at a destination, and none is named.",
+                hint="Results that stay with the server come in any format when they are downloaded.",
+                field="destination",
+            )
+        return None
+    allowed_destinations(state.settings, owner).check(wanted.destination)
+    formats = dict.fromkeys(format_named(name).name for name in wanted.formats or ["json"])
+    sound_format = sound_format_of(Path(), wanted.sound_format or "flac")
+    return Destination(wanted.destination.rstrip("/"), tuple(formats), sound_format.name)
 
 
 async def _check_webhook(url: str, state: IngressState) -> None:

@@ -16,7 +16,10 @@ from pipelines.batch.table import WRITERS
 
 router = APIRouter(prefix="/v1", tags=["Jobs"])
 
-FIRST = ("task", "file", "outcome", "error_code", "message", "duration_s", "seconds", "results", "source")
+FIRST = (
+    *("task", "file", "outcome", "error_code", "message", "duration_s", "seconds", "results"),
+    *("source", "output"),
+)
 _TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 _ANSWER: dict[int | str, dict[str, Any]] = {
     200: {
@@ -73,5 +76,6 @@ def _row(outcome: FileOutcome) -> dict[str, Any]:
         "seconds": round(sum(outcome.stages_s.values()), 3),
         "results": " ".join(outcome.results),
         "source": task.file_id,
+        "output": task.output_name,
         **{f"{stage}_s": round(seconds, 3) for stage, seconds in outcome.stages_s.items()},
     }

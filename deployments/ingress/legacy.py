@@ -27,7 +27,8 @@ from clearcast.errors import (
     UploadTooLarge,
 )
 from clearcast.storage.files import FileRecord
-from clearcast.storage.job_records import JobOrder, JobView
+from clearcast.storage.job_order import JobFile, JobOrder
+from clearcast.storage.job_records import JobView
 from clearcast.storage.job_records import State as JobState
 from deployments.ingress.access import Owner
 from deployments.ingress.forms import Form, parse, request_body
@@ -225,7 +226,7 @@ class _Adapter:
             self._recipe.Options.model_validate(options)
         except ValidationError as error:
             raise from_validation(error) from error
-        order = JobOrder(self._recipe.name, options, [(file.id, file.name)])
+        order = JobOrder(self._recipe.name, options, [JobFile(file.id, file.name)])
         return (await asyncio.to_thread(records_of(self._state).accept, self._owner, order))[0]
 
 

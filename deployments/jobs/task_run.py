@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeVar, cast
 from sqlalchemy.exc import SQLAlchemyError
 
 from clearcast.audio.recording import Clip
-from clearcast.engines.engine import Progress
+from clearcast.engines.engine import Progress, ignore_progress
 from clearcast.engines.measure.contract import SoundScore
 from clearcast.errors import Cancelled, ClearCastError, NotFound, Overloaded, ServiceTimeout
 from clearcast.search.transcripts import TranscriptIndex
@@ -32,12 +32,15 @@ from clearcast.storage.job_progress import Ending, JobProgress, TaskOrder
 from clearcast.storage.job_records import State
 from clearcast.storage.voice_store import VoiceStore
 from clearcast.storage.voices import Voice
+from deployments.jobs.delivery import Delivery
 from deployments.jobs.patience import patiently
 from deployments.jobs.progress_report import ProgressReport
 from deployments.jobs.result_store import ResultStore, sounds_in
 from deployments.jobs.stage_store import StageStore
 from deployments.jobs.working_copies import WorkingCopies, fetch_blob
 from pipelines.batch.bucket_recordings import BucketRecordings
+from pipelines.batch.outputs import KEEP
+from pipelines.batch.record import Record
 from pipelines.recipe import KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes import all_recipes
 from pipelines.scored import SCORE, run_scored
@@ -97,8 +100,9 @@ class TaskRun:
         self._stages = StageStore(
             workshop.blobs,
             order.folder,
-            {**self._recipe.stage_types, "decode": Decoded, SCORE: SoundScore},
+            {**self._recipe.stage_types, "decode": Decoded, SCORE: SoundScore, KEEP: Record},
         )
+        self._delivery = Delivery.of(workshop.settings, workshop.database, workshop.voices, order)
         self._copies = WorkingCopies(
             workshop.folder(order),
             workshop.blobs,
@@ -120,7 +124,10 @@ class TaskRun:
         """
         try:
             async with asyncio.timeout(self._shop.settings.jobs.timeout_s):
+                if (ending := await self._done_before()) is not None:
+                    return ending
                 results = await self._work()
+                await self._deliver(results)
             await self._keep(results, is_partial=False)
             return self._ending("succeeded")
         except Cancelled:
@@ -170,6 +177,24 @@ class TaskRun:
             self._recipe, self._shop.services, source, options, self._report.listen, self._stage
         )
 
+    async def _done_before(self) -> Ending | None:
+        """How the task ends when an earlier job left all its results at the destination."""
+        if (delivery := self._delivery) is None:
+            return None
+        record = await self._persistently(lambda: asyncio.to_thread(delivery.found))
+        if record is None:
+            return None
+        told = "Its results were at the destination already; nothing was done."
+        return Ending("succeeded", None, (told,), record.duration_s, tuple(record.outputs))
+
+    async def _deliver(self, results: Mapping[str, RecipeResult]) -> None:
+        """Bring the results to the job's destination, where it has one."""
+        if (delivery := self._delivery) is None:
+            return
+        duration_s = cast(Decoded, self._stages.finished["decode"]).duration_s
+        write = partial(delivery.deliver, results, duration_s, self._copies.folder, self._place)
+        await self._stage(KEEP, lambda _report: asyncio.to_thread(write), ignore_progress)
+
     async def _stage(self, name: str, work: Work[T], progress: Progress) -> T:
         """The stage hook that the recipe is run with."""
         failures: list[Exception] = []
@@ -209,7 +234,7 @@ class TaskRun:
             await patiently(
                 partial(self._shop.results.fetch_sound, self._order, sound, self._place(sound.name))
             )
-        if "/" not in name and name not in ("decode", SCORE):
+        if "/" not in name and name not in ("decode", SCORE, KEEP):
             await self._keep_partial()
         return cast(T, value)
 
@@ -279,7 +304,9 @@ class TaskRun:
         decoded = self._stages.finished.get("decode")
         if decoded is None:
             return Ending(state, error)
-        return Ending(state, error, decoded.warnings, decoded.duration_s)
+        kept: Record | None = self._stages.finished.get(KEEP)
+        outputs = () if kept is None else tuple(kept.outputs)
+        return Ending(state, error, decoded.warnings, decoded.duration_s, outputs)
 
 
 def _fetch_for(shop: Workshop, order: TaskOrder) -> Callable[[Path], Awaitable[None]] | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 
-from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.job_order import JobFile, JobOrder
+from clearcast.storage.job_records import JobRecords
 from pipelines.recipes.meeting import MeetingRecipe
 from streaming.recording_store import MeetingOrder
 
@@ -24,7 +25,7 @@ def order_meeting(jobs: JobRecords, order: MeetingOrder) -> str:
         JobOrder(
             pipeline=MeetingRecipe.name,
             options={},
-            files=order.files,
+            files=[JobFile(*file) for file in order.files],
             label=order.label,
             idempotency_key=f"recording {order.recording_id}",  # with a space: no client can send this key
             request_sha256=hashlib.sha256(file_ids.encode()).hexdigest(),

@@ -13,12 +13,10 @@ import logging
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from clearcast.audio.sound import encode_sound
 from clearcast.engines.measure.contract import SoundScore
 from clearcast.errors import (
     ClearCastError,
@@ -28,18 +26,12 @@ from clearcast.errors import (
     StorageFull,
 )
 from clearcast.services import Services
-from clearcast.speech.extraction import Extracted
-from clearcast.speech.extraction_file import write_extracted
-from clearcast.speech.formats import FORMATS, write_result
-from clearcast.speech.keywords import Keywords
-from clearcast.speech.keywords_file import Classified, write_keywords, write_table
 from clearcast.storage.places import open_place, split_address
-from pipelines.alone import Bench, Outcome
-from pipelines.batch.figures import figures_of, makers_of
+from pipelines.alone import Bench
+from pipelines.batch.outputs import KEEP, Made, keep_results, put_record
 from pipelines.batch.plan import BatchOrder, Item
 from pipelines.batch.record import Record, record_name
 from pipelines.batch.stages import SharedStages, StageElsewhere, WorkGone
-from pipelines.recipe import Document, KeptSound
 from pipelines.scored import SCORE
 from pipelines.stages import Decoded
 
@@ -48,7 +40,6 @@ logger = logging.getLogger(__name__)
 # These say nothing about the file: every other file would fail in the same way.
 _HOPELESS = (ModelError, SettingsInvalid, StorageFull)
 MOST_STARTS = 3  # of a file in one run; then it is taken to be what kills the workers
-_KEEP = "keep"  # the stage in which results are written
 
 
 class BatchStopped(Exception):
@@ -76,7 +67,7 @@ class FileWork:
             **order.recipe.stage_types,
             "decode": Decoded,
             SCORE: SoundScore,
-            _KEEP: Record,
+            KEEP: Record,
         }
 
     async def do(self, item: Item) -> Record | None:
@@ -125,7 +116,7 @@ class FileWork:
             logger.exception("file of a batch failed")
             message = f"Something unexpected went wrong: {type(error).__name__}."
             failed = self._failed(item, ClearCastError.code, message, stages, retryable=True)
-        await asyncio.to_thread(self._put_record, item, failed, folder)
+        await asyncio.to_thread(put_record, self._order, item, failed, folder, self._put)
         return failed
 
     @contextmanager
@@ -160,9 +151,12 @@ class FileWork:
         outcome = await bench.run(self._order.recipe, source, options, stage=stages)
 
         async def keep(_report: object) -> Record:
-            return await asyncio.to_thread(self._keep, item, folder, bench, outcome, sha256, stages)
+            made = Made(outcome.results, outcome.duration_s, sha256, stages.seconds)
+            return await asyncio.to_thread(
+                keep_results, self._order, item, made, folder, bench.sound_path, self._put
+            )
 
-        return await stages(_KEEP, keep, lambda _fraction: None)
+        return await stages(KEEP, keep, lambda _fraction: None)
 
     def _fetched(self, item: Item, folder: Path) -> Path:
         """The file on this machine. Raises NotFound."""
@@ -171,73 +165,6 @@ class FileWork:
         if copy.exists():
             return copy
         return open_place(address, self._order.settings.storage).fetch(name, copy)
-
-    def _keep(
-        self,
-        item: Item,
-        folder: Path,
-        bench: Bench,
-        outcome: Outcome,
-        sha256: str,
-        stages: SharedStages,
-    ) -> Record:
-        """Write the results and then, as the sign that they are whole, the record."""
-        started_s = time.perf_counter()
-        outputs: dict[str, int] = {}
-        for name, result in outcome.results.items():
-            files = (
-                [self._sound_file(result, bench, folder)]
-                if isinstance(result, KeptSound)
-                else self._document_files(item, name, result, folder)
-            )
-            for file in files:
-                target = f"{item.name}.{name}{file.suffix}"
-                outputs[target] = file.stat().st_size
-                self._put(target, file)
-        seconds = {**stages.seconds, _KEEP: time.perf_counter() - started_s}
-        record = Record(
-            source=item.source,
-            size_bytes=item.size_bytes,
-            version=item.version,
-            sha256=sha256,
-            order_key=self._order.key_of(item),
-            run_id=self._order.run_id,
-            outcome="done",
-            duration_s=outcome.duration_s,
-            stages_s=seconds,
-            engine="; ".join(map(str, makers_of(outcome.results))),
-            figures=figures_of(outcome.results),
-            outputs=outputs,
-        )
-        self._put_record(item, record, folder)
-        return record
-
-    def _sound_file(self, sound: KeptSound, bench: Bench, folder: Path) -> Path:
-        packed = folder / f"out-{sound.name}.{self._order.sound_format}"
-        encode_sound(bench.sound_path(sound.name), packed, self._order.sound_format, self._order.bits)
-        return packed
-
-    def _document_files(self, item: Item, name: str, result: Document, folder: Path) -> list[Path]:
-        if isinstance(result, Extracted):
-            texts = {".json": write_extracted(result)}
-        elif isinstance(result, Keywords):
-            table = write_table([Classified(item.name, result)], "csv")
-            texts = {".json": write_keywords(result), ".csv": table}
-        else:
-            recording = Path(item.name).name
-            texts = {
-                FORMATS[form].suffix: write_result(result, form, recording) for form in self._order.formats
-            }
-        files = []
-        for suffix, text in texts.items():
-            files.append(folder / f"out-{name}{suffix}")
-            files[-1].write_text(text, encoding="utf-8", newline="\n")
-        return files
-
-    def _put_record(self, item: Item, record: Record, folder: Path) -> None:
-        document = folder / "record.json"
-        document.write_bytes(record.document())
-        self._put(record_name(self._order.pipeline, item.name), document)
 
     def _put(self, name: str, file: Path) -> None:
         try:

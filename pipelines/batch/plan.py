@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +41,15 @@ class Item:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+def digest_of_path(file: str) -> str:
+    """The SHA-256 of a file of this machine, in hexadecimal. Raises NotFound."""
+    try:
+        with Path(file).open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise NotFound(f"There is no file {file!r}.") from error
+
+
 @dataclass(frozen=True)
 class BatchOrder:
     """What holds for every file.
@@ -51,6 +60,7 @@ class BatchOrder:
         sound_format, bits: of sounds, see `clearcast.audio.encode`.
         voices: those that names are taken from.
         run_id: of this run of the batch; the next one has another.
+        digest_of: the SHA-256 of a file that options or an item name. Raises NotFound.
     """
 
     pipeline: str
@@ -62,6 +72,7 @@ class BatchOrder:
     settings: Settings
     voices: tuple[Voice, ...]
     run_id: str
+    digest_of: Callable[[str], str] = digest_of_path
 
     @property
     def recipe(self) -> Recipe:
@@ -99,7 +110,7 @@ class BatchOrder:
         options = self.options_of(item)
         facts = {
             "own": options.model_dump(mode="json"),
-            "references": [_digest_of(file) for file in options.file_ids()],
+            "references": [self.digest_of(file) for file in options.file_ids()],
         }
         return hashlib.sha256((self._common + json.dumps(facts, sort_keys=True)).encode()).hexdigest()
 
@@ -114,14 +125,6 @@ class BatchOrder:
             "voices": write_voices(VoiceBook(self.voices)),
         }
         return json.dumps(facts, sort_keys=True)
-
-
-def _digest_of(file: str) -> str:
-    try:
-        with Path(file).open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise NotFound(f"There is no file {file!r}.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,5 +187,5 @@ def _is_same(order: BatchOrder, item: Item, record: Record) -> bool:
         record.size_bytes == item.size_bytes
         and record.sha256 is not None
         and not item.source.startswith("s3://")
-        and record.sha256 == _digest_of(item.source)
+        and record.sha256 == order.digest_of(item.source)
     )

@@ -5,7 +5,6 @@ What lives here: finding them and naming their results. What does not: whether t
 
 from __future__ import annotations
 
-import csv
 import glob
 import itertools
 import json
@@ -16,13 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from clearcast.audio.media_files import MEDIA_SUFFIXES, is_hidden
-from clearcast.errors import FileFormatInvalid, NotFound
+from clearcast.errors import NotFound
 from clearcast.settings import StorageSettings
-from clearcast.speech.formats import decode_text
 from clearcast.storage.places import S3, Found, open_place, split_address
+from pipelines.batch.manifest import is_manifest, read_manifest
 from pipelines.batch.plan import Item
-
-MANIFESTS = {".csv", ".jsonl"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,7 @@ def find_items(texts: Sequence[str], destination: str, storage: StorageSettings)
 
 def _of(text: str, storage: StorageSettings) -> Iterator[_Named]:
     path = Path(text).expanduser()
-    if not text.startswith(S3) and path.suffix.lower() in MANIFESTS:
+    if not text.startswith(S3) and is_manifest(text):
         yield from _in_manifest(path, storage)
     elif not text.startswith(S3) and path.is_dir():
         yield from _below(str(path), storage)
@@ -93,62 +90,34 @@ def _one(source: str, relative: str, storage: StorageSettings, options: Mapping[
 
 
 def _in_manifest(path: Path, storage: StorageSettings) -> Iterator[_Named]:
-    """The column or field `file` names a recording, from the manifest's own folder where it is a relative
-    path; every other one is an option of the pipeline for this recording."""
-    for number, row in enumerate(_rows(path), 1):
-        file = row.pop("file", None)
-        if not isinstance(file, str) or not file:
-            raise FileFormatInvalid(f"{path.name}, entry {number}: `file` must name a recording.")
-        is_below = not file.startswith(S3) and not Path(file).is_absolute() and ".." not in Path(file).parts
-        source = file if file.startswith(S3) else str(path.parent / Path(file).expanduser())
-        yield _one(source, file if is_below else PurePosixPath(file).name, storage, row)
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    """A relative path counts from the manifest's own folder."""
     try:
-        lines = decode_text(path.read_bytes()).splitlines()
+        content = path.read_bytes()
     except OSError as error:
         raise NotFound(f"The manifest {str(path)!r} cannot be read.") from error
-    if path.suffix.lower() == ".csv":
-        reader = csv.DictReader(lines)
-        for row in reader:
-            if None in row:
-                raise FileFormatInvalid(f"{path.name}, line {reader.line_num}: more fields than columns.")
-            yield {name: value if name == "file" else _value(value) for name, value in row.items() if value}
-        return
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            row = _parsed(line)
-            if not isinstance(row, dict):
-                raise FileFormatInvalid(f"{path.name}, line {number}: not a JSON object.")
-            yield row
-
-
-def _value(text: str) -> Any:
-    """JSON where it reads as JSON, else text; as on the command line."""
-    value = _parsed(text)
-    return text if value is None and text.strip() != "null" else value
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+    for entry in read_manifest(path.name, content):
+        file = entry.file
+        source = file if file.startswith(S3) else str(path.parent / Path(file).expanduser())
+        yield _one(source, file if entry.is_below else PurePosixPath(file).name, storage, entry.options)
 
 
 def _with_names(named: Sequence[_Named]) -> Iterator[Item]:
-    """Items with names of their own: "talk.wav" and "talk.mp3" keep their endings, further files of one
-    name are numbered."""
-    bare = [str(PurePosixPath(one.relative).with_suffix("")) for one in named]
-    sharing = Counter(bare)
-    taken: set[str] = set()
-    for one, short in zip(named, bare, strict=True):
-        name = short if sharing[short] == 1 else one.relative
-        number = 2
-        while name in taken:
-            name, number = f"{one.relative}-{number}", number + 1
-        taken.add(name)
+    for one, name in zip(named, result_names([one.relative for one in named]), strict=True):
         found = one.found
         size_bytes, version = (found.size_bytes, found.version) if found is not None else (0, "")
         yield Item(one.source, name, size_bytes, version, one.options)
+
+
+def result_names(relatives: Sequence[str]) -> list[str]:
+    """What the results of each file are named after, a name of its own for each: without the ending, but
+    "talk.wav" and "talk.mp3" keep theirs, and further files of one name are numbered."""
+    bare = [str(PurePosixPath(relative).with_suffix("")) for relative in relatives]
+    sharing = Counter(bare)
+    taken: dict[str, None] = {}
+    for relative, short in zip(relatives, bare, strict=True):
+        name = short if sharing[short] == 1 else relative
+        number = 2
+        while name in taken:
+            name, number = f"{relative}-{number}", number + 1
+        taken[name] = None
+    return list(taken)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from clearcast.speech.spreadsheets import no_formula
 from clearcast.storage.places import Place
 from pipelines.batch.plan import Item
 from pipelines.batch.record import Record
@@ -49,11 +50,14 @@ def _row(item: Item, record: Record) -> dict[str, Any]:
 
 
 def csv_of(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
-    """The table in UTF-8; what a row does not have is empty."""
+    """The table in UTF-8; what a row does not have is empty, and no name or message is a formula."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows(
+        {name: no_formula(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+        for row in rows
+    )
     return text.getvalue().encode()
 
 

@@ -87,6 +87,23 @@ def test_the_same_key_gives_the_same_job(run, reach: Platform, recording: Path) 
     assert wrong.exit_code == 2 and "There are: " in wrong.output
 
 
+def test_a_manifest_gives_files_options_of_their_own(
+    run, reach: Platform, recording: Path, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "calls.csv"
+    manifest.write_text("file,num_speakers\nmonday.wav,3\nmonday.wav,\n")
+    done = run("jobs", "submit", "diarization", manifest, "--option", "num_speakers=2")
+    assert done.exit_code == 0, done.output
+    with ClearCast(reach.url, reach.key) as client:
+        tasks = list(client.jobs.tasks(id_in(done.stdout)))
+    assert [(task.file_name, task.options) for task in tasks] == [
+        ("monday.wav", {"num_speakers": 3}),
+        ("monday.wav", {}),
+    ]
+    refused = run("jobs", "submit", "diarization", recording, "-o", "s3://radio/out", "--format", "txt")
+    assert refused.exit_code == 5 and "jobs.s3_destinations" in refused.output, refused.output
+
+
 def test_files_live_a_whole_life(run, reach: Platform, recording: Path, tmp_path: Path) -> None:
     sent = run("files", "upload", recording)
     file_id = id_in(sent.stdout, "file")

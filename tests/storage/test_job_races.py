@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from clearcast.storage.database import Database
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.job_progress import JobProgress, TaskRound
-from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.job_records import JobRecords
 from tests.storage.interleaving import in_between
 from tests.storage.people import add_user
 
@@ -22,7 +23,7 @@ def records(database: Database) -> JobRecords:
 @pytest.fixture
 def running(database: Database, records: JobRecords) -> str:
     """A job whose only task is at work."""
-    order = JobOrder("meeting", {}, [("file_1", "a.wav")])
+    order = JobOrder("meeting", {}, [JobFile("file_1", "a.wav")])
     job_id, _ = records.accept("anna", order)
     progress = JobProgress(database)
     progress.mark_enqueued(progress.not_enqueued(1))
@@ -57,7 +58,8 @@ def test_events_of_a_job_are_committed_in_the_order_of_their_ids(
 
 
 def test_tasks_are_marked_while_their_job_is_cancelled(database: Database, records: JobRecords) -> None:
-    job_id, _ = records.accept("anna", JobOrder("meeting", {}, [("file_1", "a.wav"), ("file_2", "b.wav")]))
+    files = [JobFile("file_1", "a.wav"), JobFile("file_2", "b.wav")]
+    job_id, _ = records.accept("anna", JobOrder("meeting", {}, files))
     progress = JobProgress(database)
     # The later file first: the cancelling comes upon the rows the other way round.
     backwards = progress.not_enqueued(2)[::-1]

@@ -8,8 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from clearcast.storage.database import Database
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.job_progress import Ending, JobProgress
-from clearcast.storage.job_records import SHOWN_TASKS, JobOrder, JobRecords
+from clearcast.storage.job_records import SHOWN_TASKS, JobRecords
 from clearcast.storage.tables import Task
 from tests.storage.people import add_user
 
@@ -37,7 +38,7 @@ def loaded() -> Iterator[list[object]]:
 
 
 def accept(records: JobRecords, owner_id: str, files: int) -> str:
-    order = JobOrder("meeting", {}, [(f"file_{number}", f"{number}.wav") for number in range(files)])
+    order = JobOrder("meeting", {}, [JobFile(f"file_{number}", f"{number}.wav") for number in range(files)])
     return records.accept(owner_id, order)[0]
 
 

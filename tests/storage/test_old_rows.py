@@ -7,15 +7,16 @@ from datetime import timedelta
 import sqlalchemy as sa
 
 from clearcast.storage.database import Database
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.job_progress import Ending, JobProgress
-from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.job_records import JobRecords
 from clearcast.storage.old_rows import DELIVERIES_KEPT, EVENTS_KEPT, forget_rows
 from clearcast.storage.tables import Job, OneTimeCode, RefreshToken, WebhookDelivery, now
 from tests.storage.people import add_user
 
 
 def ended_job(database: Database) -> str:
-    order = JobOrder("meeting", {}, [("file_1", "a.wav")], webhook_url="https://example.org/")
+    order = JobOrder("meeting", {}, [JobFile("file_1", "a.wav")], webhook_url="https://example.org/")
     job_id, _ = JobRecords(database, max_queued=9, max_running=1).accept("anna", order)
     progress = JobProgress(database)
     task = progress.start(job_id, 0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-import clearcast.storage.tables
+import clearcast.storage.utc_time
 
 revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}

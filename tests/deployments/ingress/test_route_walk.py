@@ -27,8 +27,9 @@ from clearcast.speech.transcript import Segment, Transcript
 from clearcast.storage.blobs import open_blobs
 from clearcast.storage.database import Database
 from clearcast.storage.intake import Intake
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.job_progress import Ending, JobProgress
-from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.job_records import JobRecords
 from clearcast.storage.room_recordings import RecordedPart, RoomRecordings
 from clearcast.storage.rooms import RoomPlan, RoomRecords
 from clearcast.storage.voice_store import VoiceStore
@@ -82,7 +83,8 @@ def belongings(settings: Settings, people: People) -> Belongings:
     with intake.parts.held(upload.id) as part:
         part.append(MARK.encode())
     records = JobRecords(database, max_queued=10, max_running=1)
-    job_id, _ = records.accept(anna, JobOrder("transcription", {}, [(file.id, file.name)], label=MARK))
+    asked = JobOrder("transcription", {}, [JobFile(file.id, file.name)], label=MARK)
+    job_id, _ = records.accept(anna, asked)
     progress = JobProgress(database)
     order = progress.start(job_id, 0, 0)
     assert order is not None

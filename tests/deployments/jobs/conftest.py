@@ -14,7 +14,8 @@ from clearcast.services import Services
 from clearcast.settings import Settings
 from clearcast.storage.blobs import BlobStore, open_blobs
 from clearcast.storage.database import Database
-from clearcast.storage.job_records import OPEN, JobOrder, JobRecords, JobView
+from clearcast.storage.job_order import JobFile, JobOrder
+from clearcast.storage.job_records import OPEN, JobRecords, JobView
 from clearcast.storage.tables import File, User
 from clearcast.testing.media import write_tone_wav
 from deployments.jobs.engine import JobEngine
@@ -34,7 +35,7 @@ class House:
     records: JobRecords
 
     def ask(self, owner: str = ANNA, pipeline: str = "meeting", files: int = 1, **more: object) -> str:
-        order = JobOrder(pipeline, {}, [(f"file_{owner}", "talk.wav")] * files, **more)  # type: ignore[arg-type]
+        order = JobOrder(pipeline, {}, [JobFile(f"file_{owner}", "talk.wav")] * files, **more)  # type: ignore[arg-type]
         return self.records.accept(owner, order)[0]
 
     def job(self, job_id: str, owner: str = ANNA) -> JobView:

@@ -10,8 +10,9 @@ from clearcast.errors import Conflict, JobUnfinished, NotFound, Overloaded, Serv
 from clearcast.speech.json_file import read_json
 from clearcast.speech.meeting import Meeting
 from clearcast.storage.fair_queue import take_places
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.job_progress import MOST_BREAKS, JobProgress
-from clearcast.storage.job_records import JobOrder, JobRecords
+from clearcast.storage.job_records import JobRecords
 from clearcast.storage.tables import File
 from clearcast.testing.services import FakeDiarizer, FakeTranscriber, Hold, fake_services
 from tests.deployments.jobs.conftest import ANNA, BEN, House, Running
@@ -85,7 +86,8 @@ async def test_asking_again_goes_on_after_the_last_finished_stage(house: House, 
 
 
 async def test_one_bad_file_does_not_lose_the_others(house: House, running: Running) -> None:
-    files = [(f"file_{ANNA}", "a.wav"), ("file_of_nobody", "b.wav"), (f"file_{BEN}", "c.wav")]
+    ids = (f"file_{ANNA}", "file_of_nobody", f"file_{BEN}")
+    files = [JobFile(file_id, "a.wav") for file_id in ids]
     job_id, _ = house.records.accept(ANNA, JobOrder("meeting", {}, files))
     async with running(fake_services(FakeDiarizer(TURNS))):
         view = await house.ended(job_id)
@@ -169,7 +171,7 @@ def test_an_idempotency_key_gives_the_same_job_once(house: House) -> None:
 
 def test_a_full_queue_says_so(house: House) -> None:
     records = JobRecords(house.database, max_queued=2, max_running=1)
-    order = JobOrder("meeting", {}, [("file_usr_anna", "a.wav")] * 2)
+    order = JobOrder("meeting", {}, [JobFile("file_usr_anna", "a.wav")] * 2)
     records.accept(ANNA, order)
     with pytest.raises(Overloaded) as raised:
         records.accept(BEN, order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -15,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from clearcast.storage.job_records import OPEN, JobOrder
+from clearcast.storage.job_order import Destination, JobFile, JobOrder
+from clearcast.storage.job_records import OPEN
 from clearcast.testing.media import write_tone_wav
 from tests.deployments.jobs.conftest import ANNA, House
 from tests.servers import S3Server, s3_client
@@ -72,14 +74,17 @@ def test_every_job_finishes_once_through_ten_kills(house: House, database_url: s
         assert len(ends) == 2, f"a task ended twice, seed {seed}"
 
 
-def test_recordings_in_a_bucket_are_done_once_through_kills(
+def test_recordings_in_a_bucket_are_done_once_and_delivered_through_kills(
     house: House, database_url: str, s3_server: S3Server, tmp_path: Path
 ) -> None:
     talk = write_tone_wav(tmp_path / "talk.wav", 8.0)
-    s3_client(s3_server, "radio").fput_object("radio", "kills/talk.wav", str(talk))
+    bucket = s3_client(s3_server, "radio")
+    bucket.fput_object("radio", "kills/talk.wav", str(talk))
     addresses = [f"s3://radio/kills/{name}" for name in ("talk.wav", "gone.wav", "talk.wav")]
-    files = [(address, address.rpartition("/")[2]) for address in addresses]
-    job_id, _ = house.records.accept(ANNA, JobOrder("meeting", {}, files))
+    names = ("talk", "gone", "again")
+    files = [JobFile(address, "x", {}, name) for address, name in zip(addresses, names, strict=True)]
+    order = JobOrder("meeting", {}, files, destination=Destination("s3://radio/out"))
+    job_id, _ = house.records.accept(ANNA, order)
     for _ in range(2):
         with runner(house, database_url, s3_server.endpoint) as process:
             time.sleep(random.uniform(0.2, 0.8))
@@ -90,6 +95,12 @@ def test_recordings_in_a_bucket_are_done_once_through_kills(
     assert [task.state for task in view.tasks] == ["succeeded", "failed", "succeeded"]
     assert view.tasks[1].error is not None and view.tasks[1].error["code"] == "not_found"
     assert set(Counter(house.stages(job_id)).values()) == {1}, "a finished stage was done again"
+    written = sorted(one.object_name or "" for one in bucket.list_objects("radio", "out/", recursive=True))
+    results = [f"out/{name}.meeting.json" for name in ("again", "talk")]
+    assert written == [f"out/.batch/meeting/{name}.json" for name in ("again", "talk")] + results
+    made = [json.loads(bucket.get_object("radio", name).read()) for name in results]
+    assert made[0] == made[1] and len(made[0]["transcript"]["segments"]) > 1
+    assert [task.outputs for task in view.tasks] == [["talk.meeting.json"], [], ["again.meeting.json"]]
 
 
 def test_two_runners_never_work_at_the_same_time(house: House, database_url: str) -> None:

@@ -17,7 +17,7 @@ from clearcast.errors import NotFound
 from clearcast.settings import load_settings
 from clearcast.speech.transcript import Transcript
 from clearcast.storage.files import FileRecords
-from clearcast.storage.job_records import JobOrder
+from clearcast.storage.job_order import JobFile, JobOrder
 from clearcast.storage.tables import File
 from clearcast.testing.services import FakeBooster, FakeTranscriber, fake_services
 from tests.deployments.jobs.conftest import ANNA, House, Running
@@ -91,7 +91,7 @@ async def test_a_failed_boost_leaves_no_result(house: House, running: Running) -
 async def test_each_sound_that_is_made_is_a_result(
     house: House, running: Running, pipeline: str, options: dict[str, object], names: set[str]
 ) -> None:
-    order = JobOrder(pipeline, options, [(f"file_{ANNA}", "talk.wav")])
+    order = JobOrder(pipeline, options, [JobFile(f"file_{ANNA}", "talk.wav")])
     job_id, _ = house.records.accept(ANNA, order)
     async with running(fake_services()):
         view = await house.ended(job_id)
@@ -132,7 +132,7 @@ async def test_a_chain_goes_on_where_it_was_although_all_its_working_files_are_g
 ) -> None:
     extract = {"pipeline": "extract", "options": {"reference_file_id": f"file_{ANNA}"}}
     steps = [{"pipeline": "boost"}, extract, {"pipeline": "transcription"}]
-    order = JobOrder("chain", {"steps": steps}, [(f"file_{ANNA}", "talk.wav")])
+    order = JobOrder("chain", {"steps": steps}, [JobFile(f"file_{ANNA}", "talk.wav")])
     job_id, _ = house.records.accept(ANNA, order)
     stuck = Stuck()
     async with running(fake_services(transcriber=stuck)):
@@ -162,7 +162,8 @@ async def test_a_reference_that_is_gone_when_its_turn_comes_is_told(house: House
     )
     with house.database.writing() as session:
         session.add(extra)
-    order = JobOrder("extract", {"reference_file_id": "file_reference"}, [(f"file_{ANNA}", "talk.wav")])
+    files = [JobFile(f"file_{ANNA}", "talk.wav")]
+    order = JobOrder("extract", {"reference_file_id": "file_reference"}, files)
     job_id, _ = house.records.accept(ANNA, order)
     FileRecords(house.database).delete(ANNA, "file_reference")
     async with running(fake_services()):

@@ -56,7 +56,7 @@ def make_settings(folder: Path, database_url: str, **changes: object) -> Setting
 
 def on_s3(settings: Settings, server: str) -> Settings:
     """The settings with blobs in the S3 server at "HOST:PORT", with the keys of `tests/servers.py`, and its
-    bucket "radio" for jobs to read."""
+    bucket "radio" for jobs to read and write."""
     changes = {
         "blobs_url": "s3://clearcast",
         "s3_endpoint": server,
@@ -64,7 +64,9 @@ def on_s3(settings: Settings, server: str) -> Settings:
         "s3_access_key": SecretStr(servers.S3_ACCESS_KEY),
         "s3_secret_key": SecretStr(servers.S3_SECRET_KEY),
     }
-    jobs = settings.jobs.model_copy(update={"s3_sources": ("s3://radio",)})
+    jobs = settings.jobs.model_copy(
+        update={"s3_sources": ("s3://radio",), "s3_destinations": ("s3://radio",)}
+    )
     return settings.model_copy(
         update={"storage": settings.storage.model_copy(update=changes), "jobs": jobs}
     )

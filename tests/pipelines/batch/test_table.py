@@ -10,7 +10,7 @@ from pyarrow import parquet
 from clearcast.storage.places import Folder
 from pipelines.batch.plan import Item
 from pipelines.batch.record import Record
-from pipelines.batch.table import write_table
+from pipelines.batch.table import csv_of, write_table
 
 GOOD = Record(
     *("/s/b.wav", 10, "1", "sha", "key", "run", "done"),
@@ -44,6 +44,12 @@ def test_csv_and_parquet_hold_the_same_rows(tmp_path: Path) -> None:
     assert columns["transcribe_s"] == [None, 1.0]
     assert columns["seconds"] == [0.0, 1.25]
     assert [row["words"] for row in rows] == ["", "3"]
+
+
+def test_no_name_is_a_formula_for_a_spreadsheet() -> None:
+    rows = [{"file": '=cmd|"x".wav', "message": None, "loudness": -3.5}]
+    read = list(csv.reader(csv_of(list(rows[0]), rows).decode().splitlines()))
+    assert read[1] == ['\'=cmd|"x".wav', "", "-3.5"]
 
 
 def test_an_empty_batch_has_an_empty_table(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-import clearcast.storage.tables
+import clearcast.storage.utc_time
 
 revision = "0003"
 down_revision = "0002"
@@ -17,7 +17,7 @@ def upgrade() -> None:
         "live_nodes",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("url", sa.String(), nullable=False),
-        sa.Column("seen_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
@@ -36,8 +36,8 @@ def upgrade() -> None:
         sa.Column("is_locked", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("node_id", sa.String(), nullable=True),
-        sa.Column("created_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -58,7 +58,7 @@ def upgrade() -> None:
         sa.Column("name_key", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("user_id", sa.String(), nullable=True),
-        sa.Column("created_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("created_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("room_id", "name_key"),
@@ -71,8 +71,8 @@ def upgrade() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("room_id", sa.String(), nullable=False),
         sa.Column("owner_id", sa.String(), nullable=False),
-        sa.Column("started_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("started_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("ended_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("failure", sa.String(), nullable=True),
         sa.Column("job_id", sa.String(), nullable=True),
@@ -93,9 +93,9 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(), nullable=False),
         sa.Column("role", sa.String(), nullable=False),
         sa.Column("label", sa.String(), nullable=False),
-        sa.Column("created_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=False),
-        sa.Column("revoked_at", clearcast.storage.tables.UtcDateTime(timezone=True), nullable=True),
+        sa.Column("created_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", clearcast.storage.utc_time.UtcDateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["owner_id"], ["users.id"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
