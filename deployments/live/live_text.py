@@ -87,7 +87,7 @@ async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
     return LiveParts(
         desk=RecognitionDesk(
             services.transcriber,
-            _at_once(settings.serve.transcriber, recogniser),
+            at_once(settings.serve.transcriber, recogniser),
             is_sooner_with_less=recogniser.is_sooner_with_less,
         ),
         embedder=services.embedder,
@@ -100,7 +100,7 @@ async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
     )
 
 
-def _at_once(replicas: DeploymentSettings, recogniser: TranscriptionEngine) -> int:
+def at_once(replicas: DeploymentSettings, recogniser: TranscriptionEngine) -> int:
     """As many as there may be replicas; where one does several, what those do that there always are."""
     return max(replicas.max_replicas, max(1, replicas.min_replicas) * recogniser.live_at_once)
 
