@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,14 @@ from bench.word_error import WordErrors, word_errors
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio, Recording
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
-from clearcast.testing.checkpoints.whisper import PUBLISHED_TINY, write_whisper
+from clearcast.testing.checkpoints.whisper import PUBLISHED_TINY, WhisperShape, write_whisper
 
 SHARED_AUDIO = Path(__file__).resolve().parents[2] / "shared" / "audio"
 NOWHERE = EngineContext(Path("no-models-needed"))
 ROUNDS = 3
+AT_ONCE = 8
+SHORT_SPOKEN = WhisperShape(width=384, layers=4, heads=6)
+"""As deep and wide as "tiny", float32, with few words, so that texts end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,9 @@ def rows() -> Iterator[Row]:
     heard = clips()
     if heard:
         yield from rough_rows(heard)
-        yield from whisper_rows(np.concatenate([clip.samples for clip in heard])[: 60 * SAMPLE_RATE_HZ])
+        sound = np.concatenate([clip.samples for clip in heard])[: 60 * SAMPLE_RATE_HZ]
+        yield from whisper_rows(sound)
+        yield from live_rows(sound)
 
 
 def rough_rows(heard: list[Clip]) -> Iterator[Row]:
@@ -113,6 +119,33 @@ def whisper_rows(samples: FloatAudio) -> Iterator[Row]:
     length_s = len(samples) / SAMPLE_RATE_HZ
     case = f"faster_whisper, shape of tiny, int8, {length_s:.0f} s"
     yield Row("transcription", case, "CPU seconds", ours_s, "s", upstream_s, ours_s / upstream_s)
+
+
+def live_rows(samples: FloatAudio) -> Iterator[Row]:
+    """CPU seconds of eight live utterances that come at once, in one batch; reference: one by one."""
+    said = [Recording.from_array(part[: 4 * SAMPLE_RATE_HZ]) for part in np.array_split(samples, AT_ONCE)]
+    asked = TranscribeOptions(
+        language="en", beam_size=1, temperature=0.0, voice_activity=False, is_live=True
+    )
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(AT_ONCE) as threads:
+        folder = write_whisper(Path(name) / "narrow", SHORT_SPOKEN)
+        engines = [live_whisper(folder, most) for most in (1, AT_ONCE)]
+        used_s: list[list[float]] = [[], []]
+        for _ in range(2):  # the first warms up
+            for engine, times_s in zip(engines, used_s, strict=True):
+                started_s = time.process_time()
+                list(threads.map(lambda one, made=engine: made.transcribe(one, options=asked), said))
+                times_s.append(time.process_time() - started_s)
+    alone_s, together_s = (times_s[-1] for times_s in used_s)
+    case = f"faster_whisper, {AT_ONCE} live utterances at once"
+    yield Row("transcription", case, "CPU seconds", together_s, "s", alone_s, together_s / alone_s)
+
+
+def live_whisper(folder: Path, most: int) -> TranscriptionEngine:
+    options = {"model": str(folder), "device": "cpu", "threads": 1, "live_batch_size": most}
+    engine = make_engine(TranscriptionEngine, "faster_whisper", options, NOWHERE)
+    engine.load()
+    return engine
 
 
 def our_whisper(folder: Path) -> Callable[[FloatAudio], Any]:

@@ -83,7 +83,7 @@ class LocalEmbedder(OneAtATime):
 
 class LocalTranscriber(OneAtATime):
     def __init__(self, engine: TranscriptionEngine) -> None:
-        super().__init__()
+        super().__init__(engine.live_at_once)
         self.engine = engine
 
     async def transcribe(

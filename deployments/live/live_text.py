@@ -22,7 +22,7 @@ from clearcast.engines.voice_activity.contract import VoiceActivityEngine
 from clearcast.engines.voice_activity.silero import SileroEngine, SileroOptions
 from clearcast.errors import Forbidden, MessageMalformed, Unauthenticated
 from clearcast.local import engine_from
-from clearcast.settings import Settings
+from clearcast.settings import DeploymentSettings, Settings
 from clearcast.storage.voices import Voice, VoiceSample
 from deployments.ingress.access import known_principal
 from deployments.ingress.state import IngressState
@@ -87,7 +87,7 @@ async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
     return LiveParts(
         desk=RecognitionDesk(
             services.transcriber,
-            settings.serve.transcriber.max_replicas,
+            at_once(settings.serve.transcriber, recogniser),
             is_sooner_with_less=recogniser.is_sooner_with_less,
         ),
         embedder=services.embedder,
@@ -98,6 +98,11 @@ async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
         recogniser=recogniser.provenance,
         languages=None if recogniser.languages is None else tuple(sorted(recogniser.languages)),
     )
+
+
+def at_once(replicas: DeploymentSettings, recogniser: TranscriptionEngine) -> int:
+    """As many as there may be replicas; where one does several, what those do that there always are."""
+    return max(replicas.max_replicas, max(1, replicas.min_replicas) * recogniser.live_at_once)
 
 
 async def listener_of(settings: Settings) -> SileroEngine:

@@ -59,6 +59,11 @@ class TranscriptionEngine(Engine):
     can_translate: ClassVar[bool] = False
     is_sooner_with_less: ClassVar[bool] = True
 
+    @property
+    def live_at_once(self) -> int:
+        """How many live calls gain by being made at the same time, from threads. Loads nothing."""
+        return 1
+
     def transcribe(
         self,
         recording: Recording,

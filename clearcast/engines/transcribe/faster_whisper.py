@@ -21,6 +21,7 @@ from clearcast.engines.model_choice import is_path
 from clearcast.engines.transcribe._cublas import load_cublas
 from clearcast.engines.transcribe._cuts import cut_at_quiet
 from clearcast.engines.transcribe._whisper_models import WHISPER_LANGUAGES, WHISPER_MODELS, whisper_spec
+from clearcast.engines.transcribe._whisper_together import WhisperTogether
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
 from clearcast.errors import LanguageUnsupported, ModelCorrupt, ModelMissing, OptionInvalid, SettingsInvalid
 from clearcast.models.spec import ModelSpec
@@ -56,6 +57,8 @@ class FasterWhisperOptions(EngineOptions):
         the device can. "int8" is the fastest on a CPU.
     threads: CPU threads of one decoding; 0 leaves it to CTranslate2.
     batch_size: stretches decoded at once in batched mode.
+    live_batch_size: live stretches decoded at once: those that came while others were decoded. It pays on a
+        GPU. A CPU spends as long on the encoder for each of them either way; there 1 is best.
     window_s: longest stretch decoded in one go; bounds memory.
     condition_on_previous_text: each 30 s see the text before them. Off stops repetition loops from
         spreading, at the price of less even spelling.
@@ -71,6 +74,7 @@ class FasterWhisperOptions(EngineOptions):
     compute_type: ComputeType = "default"
     threads: int = 0
     batch_size: int = 8
+    live_batch_size: int = 1
     window_s: float = 600.0
     condition_on_previous_text: bool = True
     compression_ratio_threshold: float | None = 2.4
@@ -81,14 +85,16 @@ class FasterWhisperOptions(EngineOptions):
     no_repeat_ngram_size: int = 0
 
     def __post_init__(self) -> None:
-        if self.threads < 0 or self.batch_size < 1 or self.window_s < _CHUNK_S:
+        if min(self.batch_size, self.live_batch_size) < 1 or self.threads < 0 or self.window_s < _CHUNK_S:
             raise SettingsInvalid(
-                f"Whisper: threads starts at 0, batch_size at 1, window_s at {_CHUNK_S:g}."
+                "Whisper: threads starts at 0, batch_size and live_batch_size at 1,"
+                f" window_s at {_CHUNK_S:g}."
             )
 
 
 class FasterWhisperEngine(TranscriptionEngine):
-    """Every language its model knows; calls from several threads wait for each other inside CTranslate2."""
+    """Every language its model knows. Calls from several threads wait for each other inside CTranslate2, or
+    are decoded together (`live_batch_size`)."""
 
     Options = FasterWhisperOptions
     options: FasterWhisperOptions
@@ -104,6 +110,10 @@ class FasterWhisperEngine(TranscriptionEngine):
     @classmethod
     def catalogue(cls) -> tuple[ModelSpec, ...]:
         return tuple(WHISPER_MODELS.values())
+
+    @property
+    def live_at_once(self) -> int:
+        return self.options.live_batch_size
 
     @property
     def model_name(self) -> str:
@@ -131,6 +141,8 @@ class FasterWhisperEngine(TranscriptionEngine):
                 f"The Whisper model in {folder} expects {expected} mel bins, not {heard}.",
                 hint="Its preprocessor_config.json is missing or belongs to another model.",
             )
+        if self.options.live_batch_size > 1:
+            self._model.model = WhisperTogether(self._model.model, self.options.live_batch_size)
 
     def _folder(self) -> Path:
         if not is_path(self.options.model):

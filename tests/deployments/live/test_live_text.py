@@ -15,6 +15,10 @@ from websockets.exceptions import ConnectionClosed
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ
 from clearcast.audio.sinc import resample
+from clearcast.engines.transcribe.contract import TranscriptionEngine
+from clearcast.local import engine_from
+from clearcast.settings import load_settings
+from deployments.live.live_text import at_once
 from tests.deployments.live.stage import SetUp, Stage, running
 
 Json = dict[str, Any]
@@ -163,6 +167,13 @@ async def test_who_comes_back_loses_no_line(stage: Stage, shared_audio: Path) ->
     whole = await lines_of(breaks=False)
     assert whole
     assert await lines_of(breaks=True) == whole
+
+
+@pytest.mark.parametrize(("profile", "expected"), [("local", 2), ("gpu", 8), ("cluster", 16)])
+def test_the_recogniser_is_asked_for_as_many_at_once_as_it_works_on(profile: str, expected: int) -> None:
+    """A replica each; those of a GPU eight, in one batch."""
+    settings = load_settings(profile)
+    assert at_once(settings.serve.transcriber, engine_from(TranscriptionEngine, settings)) == expected
 
 
 def two_speakers(shared_audio: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
