@@ -5,13 +5,15 @@ more preview is worth its cost. What does not: asking the recogniser (`session`)
 
 Words are settled on which two hearings agreed (LocalAgreement-2, `agreement`), once so much sound came
 after them that it would change nothing: a hearing then costs what came since, however long somebody speaks,
-and the end of a long sentence is understood as soon as that of a short one.
+and the end of a long sentence is understood as soon as that of a short one. A little of the sound before is
+heard again each time: without it, whatever word comes first would lack its beginning or what leads to it
+(21 clips, PocketSphinx: 50 % of words wrong without, 48 % with it and where nothing is settled).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ
@@ -19,10 +21,11 @@ from clearcast.speech.transcript import Segment, Transcript, Word, join_words
 from streaming.live_text.agreement import Agreement, Hearing
 
 _FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
-_PREVIEW_STEP = round(1.5 * SAMPLE_RATE_HZ)
+_PREVIEW_STEP = SAMPLE_RATE_HZ
 _EMPTY_STEP = round(0.2 * SAMPLE_RATE_HZ)  # after a preview without a word
 _REST = 4  # times as long as a hearing took, from the beginning of one to that of the next
-_WINDOW = 3 * SAMPLE_RATE_HZ  # of sound that is heard again; from here on words are settled
+_WINDOW = 2 * SAMPLE_RATE_HZ  # of sound that is heard again; from here on words are settled
+_CONTEXT = round(0.6 * SAMPLE_RATE_HZ)  # of settled sound, heard once more
 _LEAST_SETTLED_S = 1.0
 _SETTLING_S = 0.5  # the latest words may still change
 _GAP_S = 0.03  # silence between words, the better place for a cut
@@ -31,12 +34,25 @@ _GAP_S = 0.03  # silence between words, the better place for a cut
 @dataclass(frozen=True, slots=True)
 class Settled:
     """Attributes:
-    until: the sample up to which nothing is heard again.
+    until: the sample up to which all words are known.
     segments: what was said up to there.
     """
 
     until: int
     segments: tuple[Segment, ...] = ()
+
+    @property
+    def heard_from(self) -> int:
+        """The first sample to be heard for the rest."""
+        return self.until - _CONTEXT if self.segments else self.until
+
+    def followed_by(self, heard: Transcript) -> Transcript:
+        """All of it, by a hearing from `heard_from` on, in seconds of the whole stream."""
+        if not self.segments:
+            return heard
+        until_s = self.until / SAMPLE_RATE_HZ
+        rest = (_after(until_s, segment) for segment in heard.segments)
+        return replace(heard, segments=(*self.segments, *(one for one in rest if one is not None)))
 
 
 class GrowingText:
@@ -90,3 +106,13 @@ class GrowingText:
         kept = tuple(word for word in words if word.end_s <= end_s)
         segment = Segment(kept[0].start_s, end_s, join_words(kept), kept)
         self.settled = Settled(round((end_s + start_s) / 2 * SAMPLE_RATE_HZ), (segment,))
+
+
+def _after(moment_s: float, segment: Segment) -> Segment | None:
+    """What of it was said after that, or None; all of it where it has no words with times."""
+    if not segment.words:
+        return segment
+    words = tuple(word for word in segment.words if (word.start_s + word.end_s) / 2 > moment_s)
+    if not words:
+        return None
+    return replace(segment, start_s=words[0].start_s, text=join_words(words), words=words)

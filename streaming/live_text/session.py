@@ -297,7 +297,7 @@ class LiveTranscription:
         end = utterances[-1].end
         settled = self._settled_of(utterances[0])
         last = end if utterances[-1].goes_on else min(end + _MARGIN, self._trail.num_samples)
-        clip, zero_s = self._trail.clip(settled.until, last)
+        clip, zero_s = self._trail.clip(settled.heard_from, last)
         options = TranscribeOptions(
             language=self._options.language,
             beam_size=1,  # soon rather than a little better
@@ -305,7 +305,7 @@ class LiveTranscription:
             voice_activity=False,
             speech=tuple(
                 Span(
-                    max(one.start, settled.until) / SAMPLE_RATE_HZ - zero_s,
+                    max(one.start, settled.heard_from) / SAMPLE_RATE_HZ - zero_s,
                     one.end / SAMPLE_RATE_HZ - zero_s,
                 )
                 for one in utterances
@@ -315,8 +315,7 @@ class LiveTranscription:
         transcript = await work(clip, options)
         if transcript is None:
             return None
-        moved = _moved(transcript, zero_s)
-        return replace(moved, segments=settled.segments + moved.segments)
+        return settled.followed_by(_moved(transcript, zero_s))
 
     def _settled_of(self, utterance: Utterance) -> Settled:
         """What is known of it already; for one that is new, the silence before it is heard as well."""
