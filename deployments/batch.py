@@ -49,6 +49,8 @@ _MODELS = {
 }
 _CPU_GROUPS = ("decode", "score")  # before everything else
 _MOST_BLOCKS = 4000  # more cost more to keep track of than an idle worker at the end
+_MOST_TOGETHER = 8  # files of a task, which costs Ray about 10 ms of processor time however short they are
+_TASKS_OF_A_WORKER = 32  # at least, so that all come to their end at about the same time
 _MOST_BEGUN = 3  # files for each worker, decoded and not finished
 _LOOK_EVERY_S = 0.2
 _MOST_DEAD_STARTS = 5  # of workers that die before they can begin; by default one ends everything
@@ -152,19 +154,28 @@ class BatchWorker:
         self._work = FileWork(order, local_services(order.settings), pool.is_ours)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """`end` is b"" as long as the file goes on to the next pool, else its record or what stops all."""
-        if row["end"]:
+        """`ends` is b"" as long as the files go on to the next pool, else the record of each; what stops
+        all is the last of them."""
+        if row["ends"]:
             return row
-        item: Item = pickle.loads(row["item"])  # noqa: S301 - our driver's
+        items: Sequence[Item] = pickle.loads(row["items"])  # noqa: S301 - our driver's
+        ends: list[Record | ClearCastError | None] = []
+        for item in items:
+            ends.append(self._end_of(item))
+            if isinstance(ends[-1], ClearCastError):
+                break
+        return {"items": row["items"], "ends": b"" if None in ends else pickle.dumps(ends)}
+
+    def _end_of(self, item: Item) -> Record | ClearCastError | None:
         if self._begun is not None and self._pool.is_ours("decode") and not self._pool.is_last:
             self._begun.add(item)
         try:
-            end: object = asyncio.run(self._work.do(item))
+            end: Record | ClearCastError | None = asyncio.run(self._work.do(item))
         except BatchStopped as stopped:
             end = stopped.error
         if self._begun is not None and end is not None:
             self._begun.remove(item)
-        return {"item": row["item"], "end": b"" if end is None else pickle.dumps(end)}
+        return end
 
 
 def run_batch(
@@ -186,8 +197,10 @@ def over_pools(
     import ray.data
 
     _quieten(ray.data)
-    again = _again(items, pools[-1].workers)
-    rows = [{"item": pickle.dumps(item), "end": b""} for item in (*items, *again)]
+    # Through several pools each file goes by itself: none of them waits for another.
+    together = tasks_of(items, pools[-1].workers) if len(pools) == 1 else ((item,) for item in items)
+    again = ((item,) for item in _again(items, pools[-1].workers))
+    rows = [{"items": pickle.dumps(task), "ends": b""} for task in (*together, *again)]
     dataset: Any = ray.data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
     folder = order.work_path / f"begun-{order.run_id}"
     most = _MOST_BEGUN * sum(pool.workers for pool in pools)
@@ -210,12 +223,28 @@ def _records(dataset: Any) -> Iterator[tuple[Item, Record]]:
     """Each file once. Raises what stops the batch."""
     told: set[str] = set()
     for row in dataset.iter_rows():
-        item, end = pickle.loads(row["item"]), pickle.loads(row["end"])  # noqa: S301 - our workers'
-        if isinstance(end, ClearCastError):
-            raise end
-        if item.name not in told:
-            told.add(item.name)
-            yield item, end
+        items, ends = pickle.loads(row["items"]), pickle.loads(row["ends"])  # noqa: S301 - our workers'
+        for item, end in zip(items, ends, strict=False):  # after what stops all there are none
+            if isinstance(end, ClearCastError):
+                raise end
+            if item.name not in told:
+                told.add(item.name)
+                yield item, end
+
+
+def tasks_of(items: Sequence[Item], workers: int) -> Iterator[tuple[Item, ...]]:
+    """The items in their order, a large one alone, small ones together: so that what Ray does for a task is
+    little beside the work, and no task is more than a small share of a worker's."""
+    most_bytes = sum(item.size_bytes for item in items) / (workers * _TASKS_OF_A_WORKER)
+    task: list[Item] = []
+    for item in items:
+        size_bytes = sum(other.size_bytes for other in task) + item.size_bytes
+        if task and (len(task) == _MOST_TOGETHER or size_bytes > most_bytes):
+            yield tuple(task)
+            task = []
+        task.append(item)
+    if task:
+        yield tuple(task)
 
 
 def _again(items: Sequence[Item], workers: int) -> Iterator[Item]:
@@ -261,5 +290,6 @@ def _quieten(data: Any) -> None:
     context.enable_operator_progress_bars = False
     context.print_on_execution_start = False
     context.enable_auto_log_stats = False
+    context.memory_usage_poll_interval_s = None  # a thread for each task
     context.execution_options.preserve_order = False
     context.max_consecutive_actor_init_deaths = _MOST_DEAD_STARTS

@@ -23,9 +23,9 @@ from clearcast.origin import ROOT
 from clearcast.settings import DeploymentSettings, Settings, load_settings
 from clearcast.speech.keywords_file import read_keywords
 from clearcast.testing.media import write_tone_wav
-from deployments.batch import Pool, plan_pools
+from deployments.batch import Pool, plan_pools, tasks_of
 from pipelines.batch.file_work import FileWork
-from pipelines.batch.plan import BatchOrder
+from pipelines.batch.plan import BatchOrder, Item
 from pipelines.batch.sources import find_items
 from pipelines.recipes import all_recipes
 from tests.processes import title_of
@@ -146,6 +146,18 @@ def test_keywords_of_many_files_are_tables_and_documents(
     assert table["broken"]["error_code"] == "audio_unrecognised"
 
 
+def test_large_files_go_alone_and_small_ones_together_and_none_is_lost() -> None:
+    items = [
+        Item(f"{number}.wav", f"{number}", size, "") for number, size in enumerate([900_000, *[100] * 400])
+    ]
+    tasks = list(tasks_of(items, workers=2))
+    assert [item for task in tasks for item in task] == items
+    assert [len(task) for task in tasks] == [1] + [8] * 50
+    alike = [Item(f"{number}.wav", f"{number}", 100, "") for number in range(128)]
+    assert [len(task) for task in tasks_of(alike, workers=2)] == [2] * 64, "each worker has many"
+    assert list(tasks_of([Item("none.wav", "none", 0, "")] * 3, workers=2)), "sizes that nobody knows"
+
+
 def test_ctrl_c_leaves_no_process_and_the_next_run_goes_on(batch: Batch, tmp_path: Path) -> None:
     folder = tmp_path / "results"
     process = batch()
@@ -225,7 +237,7 @@ from pathlib import Path
 import ray
 from deployments.batch import over_pools, plan_pools
 from deployments.private_ray import start_private_ray
-from pipelines.batch.plan import BatchOrder
+from pipelines.batch.plan import BatchOrder, Item
 from pipelines.batch.sources import find_items
 from tests.deployments.test_batch import profile
 
