@@ -23,7 +23,7 @@ from streaming.live_text.agreement import Agreement, Hearing
 _FIRST_PREVIEW = round(0.7 * SAMPLE_RATE_HZ)
 _PREVIEW_STEP = SAMPLE_RATE_HZ
 _EMPTY_STEP = round(0.2 * SAMPLE_RATE_HZ)  # after a preview without a word
-_REST = 4  # times as long as a hearing took, from the beginning of one to that of the next
+_REST = 3  # times as long as a hearing took, from the beginning of one to that of the next
 _WINDOW = 2 * SAMPLE_RATE_HZ  # of sound that is heard again; from here on words are settled
 _CONTEXT = round(0.6 * SAMPLE_RATE_HZ)  # of settled sound, heard once more
 _LEAST_SETTLED_S = 1.0
