@@ -234,12 +234,13 @@ def _records(dataset: Any) -> Iterator[tuple[Item, Record]]:
 
 def tasks_of(items: Sequence[Item], workers: int) -> Iterator[tuple[Item, ...]]:
     """The items in their order, a large one alone, small ones together: so that what Ray does for a task is
-    little beside the work, and no task is more than a small share of a worker's."""
+    little beside the work, and no task is more than a small share of a worker's. The first of each worker
+    is alone, too: whoever watches soon sees a result."""
     most_bytes = sum(item.size_bytes for item in items) / (workers * _TASKS_OF_A_WORKER)
     task: list[Item] = []
-    for item in items:
+    for number, item in enumerate(items):
         size_bytes = sum(other.size_bytes for other in task) + item.size_bytes
-        if task and (len(task) == _MOST_TOGETHER or size_bytes > most_bytes):
+        if task and (number <= workers or len(task) == _MOST_TOGETHER or size_bytes > most_bytes):
             yield tuple(task)
             task = []
         task.append(item)

@@ -152,9 +152,9 @@ def test_large_files_go_alone_and_small_ones_together_and_none_is_lost() -> None
     ]
     tasks = list(tasks_of(items, workers=2))
     assert [item for task in tasks for item in task] == items
-    assert [len(task) for task in tasks] == [1] + [8] * 50
+    assert [len(task) for task in tasks] == [1, 1] + [8] * 49 + [7]
     alike = [Item(f"{number}.wav", f"{number}", 100, "") for number in range(128)]
-    assert [len(task) for task in tasks_of(alike, workers=2)] == [2] * 64, "each worker has many"
+    assert [len(task) for task in tasks_of(alike, workers=2)] == [1, 1] + [2] * 63, "each worker has many"
     assert list(tasks_of([Item("none.wav", "none", 0, "")] * 3, workers=2)), "sizes that nobody knows"
 
 
