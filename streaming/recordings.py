@@ -157,7 +157,8 @@ class Recordings:
                 if self._not_before_s.get(path, 0.0) <= time.monotonic():
                     await self._finish(path)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._wake.wait()
 
     async def _finish(self, path: Path) -> None:
         """Store one folder, if its time has come; whatever fails is tried again later."""
@@ -265,7 +266,8 @@ class Running:
         looks = 0
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), WATCH_S)
+                async with asyncio.timeout(WATCH_S):
+                    await self._stopping.wait()
                 return None
             looks += 1
             try:

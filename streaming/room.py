@@ -136,9 +136,10 @@ class Room:
         del self._voices[name]
         await voice.close()
         self._desk.leave(name)
-        if self._recording is not None:
+        recording = self._recording  # it may end meanwhile
+        if recording is not None:
             for track in (Track("original", name), Track("cleaned", name)):
-                await self._stop_recorder(self._recording, track)
+                await self._stop_recorder(recording, track)
 
     def add_listener(self, peer: RTCPeerConnection, *, without: str | None = None) -> OutTrack:
         """Let this connection hear the room, or all of it but the voice `without`. Call it before the

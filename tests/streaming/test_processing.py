@@ -55,6 +55,18 @@ class Stuck(Negating):
         return samples
 
 
+class Answering(Negating):
+    """When it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may = asyncio.Event()
+
+    async def process(self, samples: Sound) -> Sound:
+        await self.may.wait()
+        return await super().process(samples)
+
+
 def frames_of(sound: Sound, start: int = 0) -> list[Frame]:
     return [Frame(start + at, sound[at : at + 960]) for at in range(0, len(sound) - 959, 960)]
 
@@ -180,3 +192,21 @@ async def test_an_engine_switched_in_mid_word_neither_clicks_nor_pauses(
     np.testing.assert_array_equal(joined[2][off], joined[0][off])
     assert np.abs(joined[2] - joined[0])[on].max() > 0.01
     assert np.abs(joined[2] - joined[1])[on].max() < 0.2
+
+
+async def test_who_is_cancelled_just_when_the_processor_answers_ends() -> None:
+    """Or a room would wait for ever for a voice that leaves."""
+    for loops in range(4):
+        processor = Answering()
+        stage = ProcessingStage(lambda: processor, processor.delay_samples, 960)  # noqa: B023 - opened here
+        stage.switch(True)
+        pushing = asyncio.create_task(stage.push(*frames_of(np.zeros((960, 1), np.float32))))
+        await asyncio.sleep(0.01)
+        processor.may.set()
+        for _ in range(loops):
+            await asyncio.sleep(0)
+        is_over = pushing.done()
+        pushing.cancel()
+        await asyncio.wait([pushing], timeout=5)
+        assert is_over or pushing.cancelled()
+        await stage.close()
