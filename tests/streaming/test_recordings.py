@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from clearcast.storage.tables import User
 from streaming import recorder
 from streaming import recordings as keeper_module
 from streaming.frames import Frame
+from streaming.ogg_writer import OggOpusWriter
 from streaming.packet_tap import AudioPacket
 from streaming.recording_keeper import RecordedShow
 from streaming.recording_store import MeetingOrder
@@ -420,7 +422,14 @@ async def test_on_a_full_disk_the_show_goes_on_and_what_was_written_is_stored(
 async def test_what_a_slow_disk_did_not_take_is_silence_and_is_said(
     studio: Studio, room: Room, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "QUEUE_PACKETS", 1)  # any disk is too slow for that
+    write = OggOpusWriter.write
+
+    def slowly(writer: OggOpusWriter, payload: bytes, position: int) -> None:
+        time.sleep(0.002)
+        write(writer, payload, position)
+
+    monkeypatch.setattr(OggOpusWriter, "write", slowly)
+    monkeypatch.setattr(recorder, "QUEUE_PACKETS", 1)
     studio.keeper.open()
     room.add_broadcaster("p_1", guest.inside)
     running = await studio.start(room)
