@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from clearcast.errors import MessageMalformed, OptionInvalid
-from streaming.live_text.options import CaptionOptions
+from streaming.live_text.options import CaptionOptions, EnrolledVoices
 
 MAX_MESSAGE_BYTES = 64 * 1024
 MAX_CHAT_CHARACTERS = 2000
@@ -199,7 +199,7 @@ class CaptionsView(Message):
     language: str | None = None
     engine: str
     model: str
-    voices: Literal["none", "account"] = "none"
+    voices: EnrolledVoices = "none"
     troubles: dict[str, str] = {}
 
 

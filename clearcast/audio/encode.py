@@ -68,6 +68,11 @@ class AudioFormat:
     def lossless(self) -> bool:
         return self.bit_rate_bps is None
 
+    @property
+    def result_bits(self) -> int | None:
+        """Of what we make, where no other depth is asked for; None where the format has none."""
+        return 24 if self.lossless else None
+
     def sample_rate_for(self, sample_rate_hz: int) -> int:
         """The rate to write: the same where the format has it, else the next above, else its highest."""
         if self.sample_rates_hz is None or sample_rate_hz in self.sample_rates_hz:
@@ -130,7 +135,12 @@ FORMATS: dict[str, AudioFormat] = {form.name: form for form in (_WAV, _FLAC, _MP
 
 def format_of(target: Path, name: str | None = None) -> AudioFormat:
     """The format called `name`, or the one that the target's ending names. Raises OptionInvalid."""
-    wanted = (target.suffix.removeprefix(".") if name is None else name).lower()
+    return format_named(target.suffix.removeprefix(".") if name is None else name)
+
+
+def format_named(name: str) -> AudioFormat:
+    """Raises OptionInvalid."""
+    wanted = name.lower()
     if wanted not in FORMATS:
         raise OptionInvalid(
             f"Sound cannot be written as {wanted or 'a file without an ending'!r}.",

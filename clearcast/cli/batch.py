@@ -108,7 +108,7 @@ def batch(
         options=_absolute(parse_settings(given)),
         formats=_formats(formats),
         sound_format=sound_format,
-        bits=24 if SOUND_FORMATS[sound_format].lossless else None,
+        bits=SOUND_FORMATS[sound_format].result_bits,
         destination=_address(destination),
         settings=settings,
         voices=local_voices(settings, voices_file),

@@ -21,6 +21,7 @@ from clearcast.client import ClearCast
 from clearcast.client.orders import FileWithOptions, GivenFile, OrderFields
 from clearcast.client.types import JobState, Priority
 from clearcast.errors import JobUnfinished
+from clearcast.storage.places import S3
 from pipelines.batch.manifest import is_manifest, read_manifest
 
 _STATES = ("queued", "running", "succeeded", "failed", "cancelled")
@@ -306,7 +307,7 @@ def _with_manifests(files: Sequence[str]) -> Iterator[GivenFile]:
             yield file
             continue
         for entry in read_manifest(path.name, path.read_bytes()):
-            is_elsewhere = entry.file.startswith(("s3://", "file_"))
+            is_elsewhere = entry.file.startswith((S3, "file_"))
             here = path.parent / Path(entry.file).expanduser()
             yield FileWithOptions(entry.file if is_elsewhere else here, entry.options)
 

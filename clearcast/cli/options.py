@@ -54,7 +54,7 @@ class SoundFiles:
         """As asked for; without that, 24 where the format is lossless. 32 means floating point."""
         if self.bits is not None:
             return self.bits
-        return 24 if SOUND_FORMATS[self.format_name].lossless else None
+        return SOUND_FORMATS[self.format_name].result_bits
 
 
 def _as_one(

@@ -136,6 +136,14 @@ def has_espeak() -> bool:
     return shutil.which("espeak-ng") is not None
 
 
+def espeak_program(name: str = "espeak-ng") -> str:
+    """Its path. Raises ServiceUnavailable."""
+    program = shutil.which(name)
+    if program is None:
+        raise ServiceUnavailable("espeak-ng is not installed.", hint="apt-get install espeak-ng")
+    return program
+
+
 def digits(
     voices: Sequence[str],
     takes: int,
@@ -196,9 +204,7 @@ def _digit_lines(
 def _spoken(
     lines: Sequence[_Line], language: str | None = None, data: Path | None = None
 ) -> Iterator[Spoken]:
-    program = shutil.which("espeak-ng")
-    if program is None:
-        raise ServiceUnavailable("espeak-ng is not installed.", hint="apt-get install espeak-ng")
+    program = espeak_program()
 
     def say(line: _Line) -> FloatAudio | None:
         voice = line.voice if language is None else f"{language}+{line.voice}"

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clearcast.errors import ServiceUnavailable
+from clearcast.testing.digit_voices import espeak_program
 
 _VARIANTS = "!v"  # the folder espeak-ng keeps them in
 
@@ -52,10 +53,8 @@ def made_up_voices(count: int, seed: int, espeak: str = "espeak-ng") -> Iterator
 
 
 def _installed_data(espeak: str) -> Path:
-    try:
-        told = subprocess.run([espeak, "--version"], capture_output=True, check=True, text=True, timeout=60)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServiceUnavailable("espeak-ng is not installed.", hint="apt-get install espeak-ng") from error
+    program = espeak_program(espeak)
+    told = subprocess.run([program, "--version"], capture_output=True, check=True, text=True, timeout=60)
     found = re.search(r"Data at: (.+)", told.stdout)
     if found is None:
         raise ServiceUnavailable("espeak-ng does not say where its data lie.", hint="Version 1.51 does.")

@@ -11,13 +11,12 @@ import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, ClassVar
 
 from fastapi import Request
 from pydantic import Field, ValidationError
 
-from clearcast.audio.encode import format_of as sound_format_of
+from clearcast.audio.encode import format_named as sound_format_named
 from clearcast.errors import OptionInvalid
 from clearcast.speech.formats import format_named
 from clearcast.storage.fair_queue import Priority
@@ -156,7 +155,7 @@ def _destination(state: IngressState, owner: str, wanted: JobRequest) -> Destina
         return None
     allowed_destinations(state.settings, owner).check(wanted.destination)
     formats = dict.fromkeys(format_named(name).name for name in wanted.formats or ["json"])
-    sound_format = sound_format_of(Path(), wanted.sound_format or "flac")
+    sound_format = sound_format_named(wanted.sound_format or "flac")
     return Destination(wanted.destination.rstrip("/"), tuple(formats), sound_format.name)
 
 

@@ -73,7 +73,7 @@ class Delivery:
             options=task.options,
             formats=destination.formats,
             sound_format=destination.sound_format,
-            bits=24 if SOUND_FORMATS[destination.sound_format].lossless else None,
+            bits=SOUND_FORMATS[destination.sound_format].result_bits,
             destination=destination.address,
             settings=self._settings,
             voices=tuple(self._voices.book(task.owner_id)),

@@ -18,7 +18,7 @@ from clearcast.errors import FileFormatInvalid, NotFound, OptionInvalid
 from clearcast.settings import Settings
 from clearcast.storage.files import clean_name
 from clearcast.storage.intake import too_large
-from clearcast.storage.places import S3, Found, open_place, split_address
+from clearcast.storage.places import S3, Found, Place, open_place, split_address
 from pipelines.batch.allowed_prefixes import allowed_sources
 from pipelines.batch.manifest import is_manifest, read_manifest
 
@@ -70,20 +70,27 @@ class BucketRecordings:
 
     def fetch(self, address: str, target: Path) -> None:
         """Copy a recording to `target`. Raises Forbidden, NotFound, UploadTooLarge, ServiceUnavailable."""
-        facts = self.look(address)
+        place, key, facts = self._found(address)
         if facts.size_bytes > self._settings.audio.max_upload_bytes:
             raise too_large(self._settings.audio.max_upload_bytes)
-        bucket, key = split_address(address)
-        open_place(bucket, self._settings.storage).fetch(key, target)
+        place.fetch(key, target)
 
     def look(self, address: str) -> Found:
         """The size and version of a recording. Raises Forbidden, NotFound, ServiceUnavailable."""
+        return self._found(address)[2]
+
+    def _found(self, address: str) -> tuple[Place, str, Found]:
         self._allowed.check(address)  # again: what was allowed when the job came may not be any more
-        bucket, key = split_address(address)
-        facts = open_place(bucket, self._settings.storage).look(key)
+        place, key = self._opened(address)
+        facts = place.look(key)
         if facts is None:
             raise NotFound("The recording is not in its bucket any more.")
-        return facts
+        return place, key, facts
+
+    def _opened(self, address: str) -> tuple[Place, str]:
+        """The bucket, and the key in it."""
+        bucket, key = split_address(address)
+        return open_place(bucket, self._settings.storage), key
 
     def _recordings(self, address: str) -> Iterator[BucketRecording]:
         bucket, key = split_address(address)
@@ -104,8 +111,7 @@ class BucketRecordings:
     def _listed(self, address: str) -> Iterator[BucketRecording]:
         """What a manifest names: addresses, or keys from the manifest's own folder. Whether they are there
         is seen when their turn comes."""
-        bucket, key = split_address(address)
-        place = open_place(bucket, self._settings.storage)
+        place, key = self._opened(address)
         facts = place.look(key)
         if facts is not None and facts.size_bytes > MOST_MANIFEST_BYTES:
             raise FileFormatInvalid(f"A manifest has at most {MOST_MANIFEST_BYTES} bytes.", field="sources")

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from clearcast.errors import NotFound, OptionInvalid
 from clearcast.settings import Settings
-from clearcast.storage.places import Place, open_place
+from clearcast.storage.places import S3, Place, open_place
 from clearcast.storage.voices import Voice, VoiceBook, write_voices
 from pipelines.batch.record import Record, record_name
 from pipelines.recipe import Recipe, RecipeOptions
@@ -186,6 +186,6 @@ def _is_same(order: BatchOrder, item: Item, record: Record) -> bool:
     return (
         record.size_bytes == item.size_bytes
         and record.sha256 is not None
-        and not item.source.startswith("s3://")
+        and not item.source.startswith(S3)
         and record.sha256 == order.digest_of(item.source)
     )

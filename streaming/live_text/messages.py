@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field, TypeAdapter
 
 from streaming.live_text.lines import Lag, Line, Partial
-from streaming.live_text.options import Options
+from streaming.live_text.options import EnrolledVoices, Options
 from streaming.messages import Message, Pong, read_as
 
 SpeakerId: TypeAlias = Annotated[int, Field(ge=0, le=31)]
@@ -24,7 +24,7 @@ class Hello(Message):
     credential: str | None = Field(default=None, max_length=4096)
     sample_rate_hz: int = 16_000
     options: Options = Options()
-    voices: Literal["none", "account"] = "none"
+    voices: EnrolledVoices = "none"
     resume: str | None = Field(default=None, max_length=128)
     after: int = Field(default=0, ge=0)
 

@@ -79,6 +79,10 @@ class Options(BaseModel):
         return LiveOptions(**self.model_dump())
 
 
+EnrolledVoices = Literal["none", "account"]
+"""Whose enrolled voices name people: nobody's, or those of an account."""
+
+
 class CaptionOptions(Options):
     """Of a room, whose voices are mostly one person each: nobody is told apart unless it is asked for.
 
@@ -86,7 +90,7 @@ class CaptionOptions(Options):
     """
 
     speakers: int = 0
-    voices: Literal["none", "account"] = "none"
+    voices: EnrolledVoices = "none"
 
     def checked(self) -> LiveOptions:
         """Raises OptionInvalid."""
