@@ -6,7 +6,7 @@ import {Sound} from "./rooms_sound.js";
 
 const $ = id => document.getElementById(id);
 const QUIET_DBFS = -60;
-const CAPTIONS_SHOWN = 50;
+const CAPTIONS_SHOWN = 50, PEOPLE_AT_ONE_MICROPHONE = 4;
 const LEVELS_LAST_MS = 500;  // they come five times a second while anybody speaks
 
 const room = {me: null, plan: null, people: new Map(), quiet: null};
@@ -112,8 +112,13 @@ const handlers = {
   error(message) { fail(new Error(words(message))); },
 };
 
-function tellMine(type) {
-  return connection.ask(type, {is_on: $(type).getAttribute("aria-pressed") !== "true"});
+function tellMine(type, more = {}) {
+  return connection.ask(type, {is_on: $(type).getAttribute("aria-pressed") !== "true", ...more});
+}
+
+function switchCaptions() {
+  const byVoices = {options: {voices: "account", speakers: PEOPLE_AT_ONE_MICROPHONE}};
+  return tellMine("captions", $("captions-voices").checked ? byVoices : {});
 }
 
 async function toggleMic() {
@@ -226,8 +231,9 @@ function showCaptions(state) {
   press("captions", state.is_on);
   const late = Object.entries(state.troubles).map(([id, code]) =>
     `${room.people.get(id)?.name ?? "Somebody"}: ${code === "behind" ? "late" : "missing just now"}`);
-  $("captions-state").textContent = late.join(" · ");
-  $("captions-state").hidden = !late.length;
+  const named = state.is_on && state.voices === "account" ? ["Names come from the voices that the owner enrolled"] : [];
+  $("captions-state").textContent = [...named, ...late].join(" · ");
+  $("captions-state").hidden = !$("captions-state").textContent;
   if (!state.is_on) for (const item of [...$("captions-log").children]) if (item.dataset.partial) item.remove();
   $("captions-log").hidden = !state.is_on && !$("captions-log").children.length;
 }
@@ -271,7 +277,7 @@ for (const [id, work] of Object.entries(forms)) $(id).addEventListener("submit",
 const buttons = {
   leave: () => connection.leave(), mic: toggleMic, listen: toggleListen,
   denoise: () => tellMine("denoise"), mute: () => tellMine("mute"),
-  lock: () => tellMine("lock"), record: () => tellMine("record"), captions: () => tellMine("captions"),
+  lock: () => tellMine("lock"), record: () => tellMine("record"), captions: switchCaptions,
   end: () => { if (confirm("End this room for everybody, for good?")) connection.tell("end"); }};
 for (const [id, work] of Object.entries(buttons)) $(id).addEventListener("click", guard(work));
 $("room-id").value = location.hash.slice(1);

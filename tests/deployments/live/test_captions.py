@@ -126,7 +126,6 @@ async def test_people_at_one_microphone_are_named_by_the_owners_voices_and_by_no
     await anna.ask("captions", is_on=False)
     await anna.ask("stop_publishing")
     people = [one.get("speaker") for one in lines(ben)]
-    print(people)
     assert people[0] == "Sara"
     assert set(people) == {"Sara", None}
     memory = Memory(stage, room)
@@ -160,6 +159,11 @@ async def test_a_window_switches_captions_and_shows_them(
         await expect(line.locator(".who")).to_have_text("anna", timeout=1000 * WITHIN_S)
         await page.click("#captions")
         await expect(page.locator("#captions")).to_have_attribute("aria-pressed", "false")
+        await expect(page.locator("#captions-state")).to_be_hidden()
+        await page.check("#captions-voices")
+        await page.click("#captions")
+        await anna.told("captions", is_on=True, voices="account")
+        await expect(page.locator("#captions-state")).to_contain_text("the owner enrolled")
 
 
 async def test_only_who_moderates_switches_captions_and_only_to_what_there_is(stage: Stage) -> None:
