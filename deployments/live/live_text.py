@@ -89,6 +89,7 @@ async def live_parts(state: IngressState, listener: SileroEngine) -> LiveParts:
             services.transcriber,
             at_once(settings.serve.transcriber, recogniser),
             is_sooner_with_less=recogniser.is_sooner_with_less,
+            stops_soon=recogniser.stops_soon,
         ),
         embedder=services.embedder,
         finder=services.speech_finder,

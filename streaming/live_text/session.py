@@ -15,22 +15,21 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
+from clearcast.audio.recording import SAMPLE_RATE_HZ, Clip, FloatAudio
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.errors import ClearCastError
-from clearcast.speech.transcript import Transcript, Word, join_words
+from clearcast.speech.transcript import Transcript, Word
 from clearcast.speech.turns import Span
-from streaming.live_text.agreement import without_loops
 from streaming.live_text.desk import RecognitionDesk
 from streaming.live_text.growing_text import GrowingText, Settled
-from streaming.live_text.lines import Failed, Lag, Line, LiveEvent, Partial, Speaker
+from streaming.live_text.lines import Failed, Lag, Line, LiveEvent, Partial
 from streaming.live_text.options import LiveOptions
 from streaming.live_text.sound import SoundTrail
-from streaming.live_text.speakers import Heard, SpokenBy, VoicesHeard
+from streaming.live_text.speakers import Heard, SpokenBy, VoicesHeard, by_speaker
 from streaming.live_text.utterances import OpenUtterance, Utterance, UtteranceWatch
 
 logger = logging.getLogger(__name__)
@@ -42,15 +41,16 @@ _FAR_BEHIND_S = 60.0
 _MOST_AT_A_TIME_S = 25.0
 _ATTEMPTS, _WAIT_S = 4, 0.5  # where the recogniser is overloaded or being replaced
 
+_Work = Callable[[Clip, TranscribeOptions], Awaitable[Transcript | None]]  # of the desk
+
 
 @dataclass(frozen=True, slots=True)
 class _Guess:
-    """What an utterance is that may have ended."""
+    """That the utterance ends here. `work` gives what it is then, or None."""
 
     start: int
     end: int
-    transcript: Transcript
-    heard: Heard
+    work: asyncio.Task[tuple[Transcript, Heard] | None]
 
 
 class LiveTranscription:
@@ -127,7 +127,8 @@ class LiveTranscription:
 
     async def close(self) -> None:
         """Stop at once; what was not told is lost, and the sound is removed."""
-        tasks = [self._worker] if self._previewing is None else [self._worker, self._previewing]
+        guessing = None if self._guess is None else self._guess.work
+        tasks = [one for one in (self._worker, self._previewing, guessing) if one is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -152,20 +153,23 @@ class LiveTranscription:
             return True
         current = self._watch.current
         if current is None:
+            self._drop_guess()
             self._forget(self._trail.num_samples)
             return False
-        if self._is_behind or not self._desk.is_free:
+        if self._desk.stops_soon and self._guess is not None and self._guess.end != current.quiet_since:
+            self._drop_guess()
+        if self._is_behind:
             return False
         if self._may_have_ended(current):
-            return await self._guess_end(current)
-        if self._options.partials and self._wants_preview(current):
+            self._guess_end(current)
+        elif self._options.partials and self._wants_preview(current):
             self._previewing = asyncio.create_task(
                 self._preview(Utterance(current.start, self._watch.position))
             )
         return False
 
     def _forget(self, before: int) -> None:
-        if self._previewing is None:  # it may be about to read its clip
+        if self._previewing is None and self._guess is None:  # they may be about to read their clips
             self._trail.forget(before - _MARGIN)
 
     def _note_lag(self) -> None:
@@ -192,7 +196,7 @@ class LiveTranscription:
         """Tell the lines of these utterances, which are then done with."""
         start, end = utterances[0].start, utterances[-1].end
         try:
-            known = self._guessed(utterances)
+            known = await self._guessed(utterances)
             if known is None:
                 known = await asyncio.gather(
                     self._transcribe_at_last(utterances), self._voices.listen(self._trail, start, end)
@@ -209,32 +213,48 @@ class LiveTranscription:
             self._ended.popleft()
         self._done_until = end
 
-    def _guessed(self, utterances: list[Utterance]) -> tuple[Transcript, Heard] | None:
-        guess, self._guess = self._guess, None
-        if guess is None or len(utterances) != 1:
-            return None
-        same = (guess.start, guess.end) == (utterances[0].start, utterances[0].end)
-        return (guess.transcript, guess.heard) if same else None
+    async def _guessed(self, utterances: list[Utterance]) -> tuple[Transcript, Heard] | None:
+        guess = self._guess
+        found = None
+        if guess is not None and [(one.start, one.end) for one in utterances] == [(guess.start, guess.end)]:
+            found = await guess.work
+        self._drop_guess()
+        return found
+
+    def _drop_guess(self) -> None:
+        if self._guess is not None:
+            self._guess.work.cancel()
+            self._guess = None
 
     def _may_have_ended(self, current: OpenUtterance) -> bool:
         if current.quiet_since is None or current.quiet_since == self._guessed_pause:
             return False
         return self._watch.position - current.quiet_since >= _GUESSED_PAUSE
 
-    async def _guess_end(self, current: OpenUtterance) -> bool:
-        assert current.quiet_since is not None
-        self._guessed_pause = current.quiet_since
-        utterance = Utterance(current.start, current.quiet_since)
-        seen = await asyncio.gather(
-            self._foresee(utterance),
-            self._voices.listen(self._trail, utterance.start, utterance.end),
-            return_exceptions=True,
-        )
-        transcript, heard = seen
-        if isinstance(transcript, Transcript) and isinstance(heard, Heard):
-            self._guess = _Guess(utterance.start, utterance.end, transcript, heard)
-            self._show(utterance, transcript)
-        return True
+    def _guess_end(self, current: OpenUtterance) -> None:
+        if self._previewing is not None and self._desk.stops_soon:
+            self._previewing.cancel()  # of what is over now; there is another step when it let go
+        if self._desk.is_free and current.quiet_since is not None:
+            self._drop_guess()
+            self._guessed_pause = current.quiet_since
+            work = self._hear_to_end(Utterance(current.start, current.quiet_since))
+            self._guess = _Guess(current.start, current.quiet_since, asyncio.create_task(work))
+
+    async def _hear_to_end(self, utterance: Utterance) -> tuple[Transcript, Heard] | None:
+        self._text_of(utterance.start)
+        try:
+            transcript, heard = await asyncio.gather(
+                self._foresee(utterance, self._desk.may),
+                self._voices.listen(self._trail, utterance.start, utterance.end),
+                return_exceptions=True,
+            )
+            if not isinstance(transcript, Transcript) or not isinstance(heard, Heard):
+                return None
+            if self._is_news(utterance):
+                self._show(utterance, transcript)
+            return transcript, heard
+        finally:
+            self._changed.set()
 
     def _wants_preview(self, current: OpenUtterance) -> bool:
         if self._previewing is not None or not self._desk.has_room_for_previews:
@@ -245,7 +265,7 @@ class LiveTranscription:
         """Beside what is more urgent, which does not wait for it."""
         transcript = None
         try:
-            transcript = await self._foresee(heard)
+            transcript = await self._foresee(heard, self._desk.preview)
             if transcript is not None and self._is_news(heard):
                 self._show(heard, transcript)
         except Exception:
@@ -275,16 +295,16 @@ class LiveTranscription:
         start_s, end_s = heard.start / SAMPLE_RATE_HZ, heard.end / SAMPLE_RATE_HZ
         self._tell(Partial(" ".join(hearing.words), stable, start_s, end_s))
 
-    async def _foresee(self, utterance: Utterance) -> Transcript | None:
+    async def _foresee(self, utterance: Utterance, work: _Work) -> Transcript | None:
         try:
-            return await self._transcribe([utterance], must=False)
+            return await self._transcribe([utterance], work)
         except ClearCastError:  # it is told of when it must be done
             return None
 
     async def _transcribe_at_last(self, utterances: list[Utterance]) -> Transcript:
         for attempt in itertools.count(1):
             try:
-                transcript = await self._transcribe(utterances, must=True)
+                transcript = await self._transcribe(utterances, self._desk.must)
                 assert transcript is not None
                 return transcript
             except ClearCastError as error:
@@ -293,7 +313,7 @@ class LiveTranscription:
                 await asyncio.sleep(_WAIT_S * attempt)
         raise AssertionError("unreachable")
 
-    async def _transcribe(self, utterances: list[Utterance], *, must: bool) -> Transcript | None:
+    async def _transcribe(self, utterances: list[Utterance], work: _Work) -> Transcript | None:
         end = utterances[-1].end
         settled = self._settled_of(utterances[0])
         last = end if utterances[-1].goes_on else min(end + _MARGIN, self._trail.num_samples)
@@ -311,7 +331,6 @@ class LiveTranscription:
                 for one in utterances
             ),
         )
-        work = self._desk.must if must else self._desk.may
         transcript = await work(clip, options)
         if transcript is None:
             return None
@@ -330,7 +349,7 @@ class LiveTranscription:
     def _lines_of(self, transcript: Transcript, parts: tuple[SpokenBy, ...]) -> list[Line]:
         assert self._started_at is not None
         lines = []
-        for speaker, words, text in _by_speaker(transcript, parts):
+        for speaker, words, text in by_speaker(transcript, parts):
             number, self._next_line = self._next_line, self._next_line + 1
             start_s, end_s = words[0].start_s, words[-1].end_s
             lines.append(
@@ -362,34 +381,3 @@ def _moved(transcript: Transcript, zero_s: float) -> Transcript:
         for one in transcript.segments
     )
     return replace(transcript, segments=segments)
-
-
-def _by_speaker(
-    transcript: Transcript, parts: tuple[SpokenBy, ...]
-) -> list[tuple[Speaker | None, tuple[Word, ...], str]]:
-    """The words in runs of one voice. A segment without word times is one word of its own."""
-    runs: list[tuple[Speaker | None, list[Word]]] = []
-    for segment in transcript.segments:
-        for word in segment.words or (Word(segment.start_s, segment.end_s, segment.text),):
-            speaker = _at((word.start_s + word.end_s) / 2, parts)
-            if runs and _id_of(runs[-1][0]) == _id_of(speaker):
-                runs[-1][1].append(word)
-            else:
-                runs.append((speaker, [word]))
-    found = []
-    for speaker, words in runs:
-        text = join_words(tuple(words))
-        kept = without_loops(text.split())
-        found.append((speaker, tuple(words), text if len(kept) == len(text.split()) else " ".join(kept)))
-    return found
-
-
-def _id_of(speaker: Speaker | None) -> int | None:
-    return None if speaker is None else speaker.id
-
-
-def _at(moment_s: float, parts: tuple[SpokenBy, ...]) -> Speaker | None:
-    for part in parts:
-        if moment_s < part.span.end_s:
-            return part.speaker
-    return parts[-1].speaker

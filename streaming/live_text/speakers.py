@@ -19,7 +19,9 @@ import numpy as np
 from clearcast.audio.recording import SAMPLE_RATE_HZ
 from clearcast.engines.embed.contract import Embedding
 from clearcast.services import Embedder
+from clearcast.speech.transcript import Transcript, Word, join_words
 from clearcast.speech.turns import Span
+from streaming.live_text.agreement import without_loops
 from streaming.live_text.lines import Speaker
 from streaming.live_text.sound import SoundTrail
 
@@ -193,3 +195,34 @@ def _border_s(windows: Sequence[Span], index: int) -> float:
     """Half-way between the middles of a window and the one before."""
     before, after = windows[index - 1], windows[index]
     return (before.start_s + before.end_s + after.start_s + after.end_s) / 4
+
+
+def by_speaker(
+    transcript: Transcript, parts: tuple[SpokenBy, ...]
+) -> list[tuple[Speaker | None, tuple[Word, ...], str]]:
+    """The words in runs of one voice. A segment without word times is one word of its own."""
+    runs: list[tuple[Speaker | None, list[Word]]] = []
+    for segment in transcript.segments:
+        for word in segment.words or (Word(segment.start_s, segment.end_s, segment.text),):
+            speaker = _at((word.start_s + word.end_s) / 2, parts)
+            if runs and _id_of(runs[-1][0]) == _id_of(speaker):
+                runs[-1][1].append(word)
+            else:
+                runs.append((speaker, [word]))
+    found = []
+    for speaker, words in runs:
+        text = join_words(tuple(words))
+        kept = without_loops(text.split())
+        found.append((speaker, tuple(words), text if len(kept) == len(text.split()) else " ".join(kept)))
+    return found
+
+
+def _id_of(speaker: Speaker | None) -> int | None:
+    return None if speaker is None else speaker.id
+
+
+def _at(moment_s: float, parts: tuple[SpokenBy, ...]) -> Speaker | None:
+    for part in parts:
+        if moment_s < part.span.end_s:
+            return part.speaker
+    return parts[-1].speaker

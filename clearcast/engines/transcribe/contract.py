@@ -50,14 +50,16 @@ class TranscribeOptions:
 class TranscriptionEngine(Engine):
     """Writes down what is said.
 
-    Class attributes: `languages` (codes it knows; None when its model decides), `can_translate`, and
-    `is_sooner_with_less` (whether a second of sound takes less time than ten).
+    Class attributes: `languages` (codes it knows; None when its model decides), `can_translate`,
+    `is_sooner_with_less` (whether a second of sound takes less time than ten), and `stops_soon` (whether
+    work that is stopped ends within a tenth of a second or so).
     """
 
     service = "transcribe"
     languages: ClassVar[frozenset[str] | None] = None
     can_translate: ClassVar[bool] = False
     is_sooner_with_less: ClassVar[bool] = True
+    stops_soon: ClassVar[bool] = False
 
     @property
     def live_at_once(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import soundfile
 from bench.word_error import WordErrors, word_errors
 from clearcast.audio.recording import FloatAudio, Recording
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
-from clearcast.errors import LanguageUnsupported
+from clearcast.errors import Cancelled, LanguageUnsupported
 from clearcast.speech.turns import Span
 
 
@@ -42,12 +43,12 @@ def studio_clips(shared_audio: Path) -> list[tuple[FloatAudio, str]]:
     ]
 
 
-def plain_pocketsphinx(samples: FloatAudio) -> str:
+def plain_pocketsphinx(samples: FloatAudio, full_scale: float = 32767.0) -> str:
     from pocketsphinx import Decoder
 
     decoder = Decoder(loglevel="FATAL")
     decoder.start_utt()
-    decoder.process_raw((samples * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.process_raw((samples * full_scale).astype("<i2").tobytes(), full_utt=True)
     decoder.end_utt()
     return decoder.hyp().hypstr
 
@@ -109,5 +110,51 @@ def test_a_span_longer_than_fifteen_seconds_is_decoded_in_pieces(engine: Transcr
     sound = Recording.from_array(np.zeros(40 * 16_000, np.float32))
     told: list[float] = []
     engine.transcribe(sound, options=TranscribeOptions(speech=(Span(0.0, 40.0),)), progress=told.append)
-    assert len(told) == 3 + 1  # a piece each, and the end
+    assert len(told) > 40  # within the pieces, too
     assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_slices_give_the_words_of_an_utterance_in_one_piece(
+    engine: TranscriptionEngine, kennedy: Recording
+) -> None:
+    samples = kennedy.read(0.0, 4.4)
+    transcript = engine.transcribe(kennedy, options=TranscribeOptions(speech=(Span(0.0, 4.4),)))
+    assert transcript.text == re.sub(r"\(\d+\)", "", plain_pocketsphinx(samples, 32768.0))
+
+
+@pytest.mark.parametrize("is_live", [False, True])
+def test_work_that_is_stopped_in_an_utterance_ends_at_once_and_leaves_nothing_behind(
+    engine: TranscriptionEngine, kennedy: Recording, is_live: bool
+) -> None:
+    options = TranscribeOptions(speech=(Span(0.0, 4.4),), is_live=is_live)
+    expected = engine.transcribe(kennedy, options=options)
+    told: list[float] = []
+
+    def stop_at_a_third(fraction: float) -> None:
+        told.append(fraction)
+        if fraction > 0.33:
+            raise Cancelled("Enough.")
+
+    with pytest.raises(Cancelled):
+        engine.transcribe(kennedy, options=options, progress=stop_at_a_third)
+    assert told[-1] < 0.4
+    assert engine.transcribe(kennedy, options=options).text == expected.text
+
+
+def test_fast_work_that_is_not_live_never_waits_with_the_decoder_that_live_work_needs(
+    engine: TranscriptionEngine, kennedy: Recording
+) -> None:
+    live = TranscribeOptions(speech=(Span(0.3, 2.2),), is_live=True)
+    heard: list[str] = []
+
+    def listen(fraction: float) -> None:  # as where live work comes meanwhile
+        if not heard:
+            heard.append(engine.transcribe(kennedy, options=live).text)
+
+    whole = TranscribeOptions(speech=(Span(0.0, 4.4),), beam_size=1)
+    engine.transcribe(kennedy, options=whole, progress=listen)
+    assert heard == [engine.transcribe(kennedy, options=live).text]
+    heard.clear()
+    engine.transcribe(kennedy, options=replace(whole, beam_size=5), progress=listen)
+    assert heard == [engine.transcribe(kennedy, options=live).text]

@@ -39,6 +39,42 @@ async def test_previews_leave_a_place_to_what_is_more_urgent() -> None:
     await work
 
 
+async def test_a_preview_is_stopped_for_a_line_where_that_makes_room() -> None:
+    recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=60.0)
+    desk = RecognitionDesk(recogniser, stops_soon=True)
+    preview = asyncio.create_task(desk.preview(clip(1), OPTIONS))
+    await asyncio.sleep(0.01)
+    assert not desk.is_free
+    assert await desk.preview(clip(2), OPTIONS) is None
+    recogniser.takes_s = 0.0
+    async with asyncio.timeout(5):
+        await desk.must(clip(3), OPTIONS)
+        assert await preview is None
+        assert await desk.preview(clip(4), OPTIONS) is not None
+    assert recogniser.asked == [clip(1), clip(3), clip(4)]
+    assert desk.is_free
+
+
+async def test_a_preview_is_left_alone_where_stopping_it_makes_no_room() -> None:
+    recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=0.02)
+    desk = RecognitionDesk(recogniser)
+    preview = asyncio.create_task(desk.preview(clip(1), OPTIONS))
+    await asyncio.sleep(0)
+    await desk.must(clip(2), OPTIONS)
+    assert await preview is not None
+
+
+async def test_who_leaves_his_preview_gives_his_place_on() -> None:
+    recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=60.0)
+    desk = RecognitionDesk(recogniser, stops_soon=True)
+    for is_begun in (False, True):
+        preview = asyncio.create_task(desk.preview(clip(1), OPTIONS))
+        await asyncio.sleep(0.01 if is_begun else 0)
+        preview.cancel()
+        await asyncio.wait([preview])
+        assert desk.is_free
+
+
 async def test_who_leaves_the_queue_gives_his_place_on() -> None:
     recogniser = KnowsEveryWord(Conversation.of([(0, 1)]), takes_s=0.02)
     desk = RecognitionDesk(recogniser, at_once=2)

@@ -37,6 +37,7 @@ class Show:
     options: LiveOptions = field(default_factory=lambda: LiveOptions(speakers=0))
     at_once: int = 1
     is_sooner_with_less: bool = True
+    stops_soon: bool = False
     told: list[LiveEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -45,7 +46,12 @@ class Show:
     def open(self) -> LiveTranscription:
         self.folder.mkdir(exist_ok=True)
         return LiveTranscription(
-            RecognitionDesk(self.recogniser, self.at_once, is_sooner_with_less=self.is_sooner_with_less),
+            RecognitionDesk(
+                self.recogniser,
+                self.at_once,
+                is_sooner_with_less=self.is_sooner_with_less,
+                stops_soon=self.stops_soon,
+            ),
             UtteranceWatch(LoudIsSpeech(), self.options),
             SoundTrail(self.folder),
             VoicesHeard(FakeEmbedder(), self.options.speakers, self.options.similarity),
@@ -124,6 +130,32 @@ async def test_what_is_settled_of_a_long_utterance_is_not_heard_again(
     assert last.end_s is not None
     heard_s = last.end_s - last.start_s
     assert heard_s < 5.0 if settles else heard_s > 6.5
+
+
+@pytest.mark.parametrize("partials", [False, True], ids=["a guess", "a preview"])
+async def test_what_is_outdated_is_given_up_where_the_recogniser_can_be_stopped(
+    tmp_path: Path, partials: bool
+) -> None:
+    """Two phrases of one line: the guess in the pause, or the preview of the first, would take for ever."""
+    options = LiveOptions(speakers=0, partials=partials)
+    show = Show(Conversation.of([(0.2, 4), (0.3, 4)]), tmp_path, options, stops_soon=True)
+    works, given_up = show.recogniser.transcribe, asyncio.Event()
+
+    async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
+        if not show.recogniser.asked:
+            show.recogniser.asked.append(clip)
+            try:
+                await asyncio.Event().wait()
+            finally:
+                given_up.set()
+        return await works(clip, options, progress)
+
+    show.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+    async with asyncio.timeout(20):
+        await show.run()
+    assert given_up.is_set()
+    assert show.words == show.said
+    assert len(show.lines) == 1
 
 
 async def test_a_line_does_not_wait_for_a_preview_where_two_can_be_made_at_a_time(tmp_path: Path) -> None:
