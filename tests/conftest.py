@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.privacy import forbid_telemetry
 from clearcast.storage.database import Database
 from tests import servers
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 settings.register_profile("clearcast", deadline=None)  # other work on the machine is no fault of a test
 settings.load_profile("clearcast")
 forbid_telemetry()  # some tests call the libraries directly
+
+
+def pytest_runtest_setup() -> None:
+    """Hypothesis looks at all modules: what one test imported must not be in the way of the next."""
+    forget_placeholders()
+
 
 SHARED_AUDIO = Path(__file__).resolve().parents[2] / "shared" / "audio"
 

@@ -36,6 +36,7 @@ from clearcast.engines.diarize._pyannote_models import COMMUNITY, HUB_MODELS, MO
 from clearcast.engines.diarize.contract import DiarizationEngine, DiarizeOptions
 from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.engines.model_choice import device_for, is_path, published
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.errors import ModelCorrupt, ModelMissing, StorageFull
 from clearcast.models.spec import ModelSpec
 from clearcast.speech.turns import Diarization, Turn
@@ -110,6 +111,7 @@ class PyannoteEngine(DiarizationEngine):
                 self._pipeline = Pipeline.from_pretrained(config)
             except Exception as error:  # whatever torch, numpy and pickle find wrong
                 raise ModelCorrupt(f"The pipeline {self.model_name!r} cannot be read: {error}") from error
+            forget_placeholders()
             self._pipeline.to(torch.device(device))
         self._running = threading.Lock()
 

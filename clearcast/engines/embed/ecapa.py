@@ -8,7 +8,6 @@ TDNN Based Speaker Verification", 2020.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.engines.embed.contract import Calibration, Embedding, EmbeddingEngine
 from clearcast.engines.engine import EngineOptions
 from clearcast.engines.model_choice import check_files, device_for, given_folder, is_path, published
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate
@@ -140,19 +140,6 @@ class EcapaEngine(EmbeddingEngine):
             vectors = torch.nn.functional.normalize(vectors, dim=-1)
         result: Embedding = vectors.cpu().numpy()
         return result
-
-
-def forget_placeholders() -> None:
-    """Take SpeechBrain's lazy modules, of which ECAPA needs none, out of `sys.modules`.
-
-    Whoever looks through all modules (`inspect`, pickle, Hypothesis) would wake them, and they import
-    packages that are not installed, such as k2.
-    """
-    from speechbrain.utils.importutils import LazyModule
-
-    for name, module in list(sys.modules.items()):
-        if isinstance(module, LazyModule):
-            del sys.modules[name]
 
 
 def _batches(utterances: Sequence[FloatAudio], batch_s: float, pad: bool) -> Iterator[list[int]]:

@@ -19,12 +19,12 @@ import numpy as np
 from clearcast.audio.chunk import FloatSamples
 from clearcast.audio.recording import FloatAudio
 from clearcast.audio.sound import SoundReader, SoundWriter
-from clearcast.engines.embed.ecapa import forget_placeholders
 from clearcast.engines.engine import EngineOptions, Progress
 from clearcast.engines.extract._gate import Gate
 from clearcast.engines.extract._untangle import SeparatingModel, Untangler
 from clearcast.engines.extract.contract import Embed, ExtractionEngine, ExtractOrder
 from clearcast.engines.model_choice import check_files, device_for, given_folder, is_path, published
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.errors import ModelCorrupt
 from clearcast.models.spec import ModelSpec
 from clearcast.models.store import locate

@@ -12,8 +12,8 @@ import torch
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.engines.embed.contract import EmbeddingEngine
-from clearcast.engines.embed.ecapa import forget_placeholders
 from clearcast.engines.engine import EngineContext, make_engine
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
 from clearcast.testing.checkpoints.ecapa import write_ecapa
 

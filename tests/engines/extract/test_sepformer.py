@@ -13,11 +13,11 @@ import torch
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio
 from clearcast.audio.sinc import resample
-from clearcast.engines.embed.ecapa import forget_placeholders
 from clearcast.engines.engine import EngineContext, make_engine
 from clearcast.engines.extract._untangle import levels_of
 from clearcast.engines.extract.contract import ExtractionEngine
 from clearcast.engines.extract.sepformer import SepformerEngine
+from clearcast.engines.placeholders import forget_placeholders
 from clearcast.errors import ModelCorrupt, ModelMissing, SettingsInvalid
 from clearcast.testing.checkpoints.sepformer import SepformerShape, write_sepformer
 from tests.engines.extract.conftest import Preferring, order
