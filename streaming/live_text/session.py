@@ -229,7 +229,8 @@ class LiveTranscription:
     def _may_have_ended(self, current: OpenUtterance) -> bool:
         if current.quiet_since is None or current.quiet_since == self._guessed_pause:
             return False
-        return self._watch.position - current.quiet_since >= _GUESSED_PAUSE
+        # A guess that can be stopped costs little where it is wrong.
+        return self._desk.stops_soon or self._watch.position - current.quiet_since >= _GUESSED_PAUSE
 
     def _guess_end(self, current: OpenUtterance) -> None:
         if self._previewing is not None and self._desk.stops_soon:
