@@ -12,14 +12,13 @@ from itertools import pairwise
 
 from clearcast.audio.recording import Clip
 from clearcast.engines.embed.contract import Embedding
-from clearcast.engines.engine import Progress, ignore_progress
+from clearcast.engines.engine import Progress, ignore_progress, share
 from clearcast.errors import OptionInvalid, SpeakerAbsent
 from clearcast.services import Services
 from clearcast.speech.turns import Diarization, Span
 from clearcast.storage.voices import Voice
 from pipelines.enrol import run_enrolment
 from pipelines.identify import identify_speakers, solo_turns
-from pipelines.stages import share
 
 # A pause in which nobody else talks is kept up to this length: breath and room make speech sound whole.
 BRIDGED_PAUSE_S = 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from clearcast.audio.recording import path_of
-from clearcast.engines.engine import Progress
+from clearcast.engines.engine import Progress, share
 from clearcast.engines.measure.contract import SoundScore
 from clearcast.services import Services
 from pipelines.recipe import KeptSound, Recipe, RecipeOptions, RecipeResult, Source
@@ -54,7 +54,7 @@ class _ScoredStages:
 
     async def __call__(self, name: str, work: Work[T], progress: Progress) -> T:
         async def scored(report: Progress) -> T:
-            made = await work(lambda fraction: report(_MADE * fraction))
+            made = await work(share(report, 0.0, _MADE))
             made = cast(T, await self._scored(made))
             report(1.0)
             return made

@@ -66,8 +66,3 @@ def ignore_stages(_stage: str, _fraction: float) -> None:
 async def run_stage(name: str, work: Work[T], progress: Progress) -> T:
     """The plain hook: does the work now, always."""
     return await work(progress)
-
-
-def share(progress: Progress, done: float, part: float) -> Progress:
-    """The progress of a part: its 0…1 becomes `done`…`done + part` of the whole."""
-    return lambda fraction: progress(done + part * fraction)

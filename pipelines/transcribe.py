@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from clearcast.audio.recording import Clip
+from clearcast.engines.engine import share
 from clearcast.engines.transcribe.contract import TranscribeOptions
 from clearcast.services import Services
 from clearcast.speech.transcript import Transcript
@@ -23,7 +24,6 @@ from pipelines.stages import (
     ignore_stages,
     run_pieces,
     run_stage,
-    share,
 )
 
 WINDOW_TARGET_S = 300.0

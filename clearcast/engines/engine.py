@@ -49,6 +49,11 @@ def ignore_progress(_fraction: float) -> None:
     """The progress listener of those who do not listen."""
 
 
+def share(progress: Progress, done: float, part: float) -> Progress:
+    """The progress of a part: its 0…1 becomes `done`…`done + part` of the whole."""
+    return lambda fraction: progress(done + part * fraction)
+
+
 @dataclass(frozen=True)
 class EngineOptions:
     """Base of every engine's options, as a profile gives them; unknown names are refused."""

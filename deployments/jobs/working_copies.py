@@ -12,7 +12,7 @@ from clearcast.audio.recording import Clip
 from clearcast.audio.sandbox import Prepared, prepare
 from clearcast.audio.sound import PreparedSound, prepare_sound
 from clearcast.audio.sound_check import warnings_on
-from clearcast.engines.engine import Progress
+from clearcast.engines.engine import Progress, share
 from clearcast.errors import NotFound
 from clearcast.settings import AudioSettings
 from clearcast.storage.blobs import BlobStore
@@ -58,13 +58,13 @@ class WorkingCopies:
             raise NotFound("The file of this job is gone.", hint="Upload it again.")
         original = await self._target("original")
         await self._fetch(original)
-        share = 1 / len(self._hears)
+        each = 1 / len(self._hears)
         found: list[Prepared | PreparedSound] = []
         if "speech" in self._hears:
-            part = _part(progress, 0.0, share)
+            part = share(progress, 0.0, each)
             found.append(await prepare(original, self.folder / "audio.wav", self._limits, part))
         if "sound" in self._hears:
-            part = _part(progress, 1.0 - share, share)
+            part = share(progress, 1.0 - each, each)
             found.append(await prepare_sound(original, self.sound, self._limits, part))
         await asyncio.to_thread(original.unlink)
         return Decoded(found[0].duration_s, warnings_on(found[0]))
@@ -94,7 +94,3 @@ class WorkingCopies:
 async def fetch_blob(blobs: BlobStore, blob_key: str, target: Path) -> None:
     """The blob as a file at `target`, however long its store is away. Raises NotFound."""
     await patiently(lambda: asyncio.to_thread(partial(blobs.fetch, blob_key, target)))
-
-
-def _part(progress: Progress, done: float, share: float) -> Callable[[float], None]:
-    return lambda fraction: progress(done + share * fraction)

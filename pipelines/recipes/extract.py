@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from clearcast.engines.embed.contract import Embedding
-from clearcast.engines.engine import Progress
+from clearcast.engines.engine import Progress, share
 from clearcast.engines.extract.contract import ExtractOrder
 from clearcast.errors import OptionInvalid, SpeakerAbsent
 from clearcast.services import Services
@@ -21,7 +21,7 @@ from pipelines import extract as flow
 from pipelines.recipe import Hears, KeptSound, Recipe, RecipeResult, Source
 from pipelines.recipes.boost import BoostJobOptions, boosted
 from pipelines.recipes.meeting import SpeakerCounts
-from pipelines.stages import StageHook, StageProgress, share
+from pipelines.stages import StageHook, StageProgress
 
 EXTRACTED, TIMELINE = "extracted", "timeline"
 _NOBODY: Embedding = np.zeros(0, np.float32)  # the voiceprint of who speaks too little; only alone then

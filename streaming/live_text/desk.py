@@ -85,6 +85,7 @@ class RecognitionDesk:
         if not self.has_room_for_previews:
             return None
         self._free -= 1
+        # The place is given back here, not by `_work`: a task that is stopped before it began does nothing.
         work = asyncio.ensure_future(self._transcriber.transcribe(clip, options))
         self._previews.append(work)
         try:

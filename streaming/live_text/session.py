@@ -48,8 +48,7 @@ _Work = Callable[[Clip, TranscribeOptions], Awaitable[Transcript | None]]  # of 
 class _Guess:
     """That the utterance ends here. `work` gives what it is then, or None."""
 
-    start: int
-    end: int
+    utterance: Utterance
     work: asyncio.Task[tuple[Transcript, Heard] | None]
 
 
@@ -75,7 +74,6 @@ class LiveTranscription:
         self._ended: deque[Utterance] = deque()
         self._done_until = trail.num_samples  # no sample before this one is needed any more
         self._guess: _Guess | None = None
-        self._guessed_pause: int | None = None
         self._text: GrowingText | None = None
         self._previewing: asyncio.Task[None] | None = None
         self._is_behind = False
@@ -156,12 +154,12 @@ class LiveTranscription:
             self._drop_guess()
             self._forget(self._trail.num_samples)
             return False
-        if self._desk.stops_soon and self._guess is not None and self._guess.end != current.quiet_since:
+        if self._desk.stops_soon and self._guessed_end != current.quiet_since:
             self._drop_guess()
         if self._is_behind:
             return False
-        if self._may_have_ended(current):
-            self._guess_end(current)
+        if (utterance := self._possible_end(current)) is not None:
+            self._guess_end(utterance)
         elif self._options.partials and self._wants_preview(current):
             self._previewing = asyncio.create_task(
                 self._preview(Utterance(current.start, self._watch.position))
@@ -214,32 +212,35 @@ class LiveTranscription:
         self._done_until = end
 
     async def _guessed(self, utterances: list[Utterance]) -> tuple[Transcript, Heard] | None:
-        guess = self._guess
         found = None
-        if guess is not None and [(one.start, one.end) for one in utterances] == [(guess.start, guess.end)]:
-            found = await guess.work
+        if self._guess is not None and utterances == [self._guess.utterance]:
+            found = await self._guess.work
         self._drop_guess()
         return found
+
+    @property
+    def _guessed_end(self) -> int | None:
+        return None if self._guess is None else self._guess.utterance.end
 
     def _drop_guess(self) -> None:
         if self._guess is not None:
             self._guess.work.cancel()
             self._guess = None
 
-    def _may_have_ended(self, current: OpenUtterance) -> bool:
-        if current.quiet_since is None or current.quiet_since == self._guessed_pause:
-            return False
+    def _possible_end(self, current: OpenUtterance) -> Utterance | None:
+        """The utterance if it ended with this pause; None if it is too soon to guess so, or was guessed."""
+        if current.quiet_since is None or current.quiet_since == self._guessed_end:
+            return None
         # A guess that can be stopped costs little where it is wrong.
-        return self._desk.stops_soon or self._watch.position - current.quiet_since >= _GUESSED_PAUSE
+        is_time = self._watch.position - current.quiet_since >= _GUESSED_PAUSE or self._desk.stops_soon
+        return Utterance(current.start, current.quiet_since) if is_time else None
 
-    def _guess_end(self, current: OpenUtterance) -> None:
+    def _guess_end(self, utterance: Utterance) -> None:
         if self._previewing is not None and self._desk.stops_soon:
             self._previewing.cancel()  # of what is over now; there is another step when it let go
-        if self._desk.is_free and current.quiet_since is not None:
+        if self._desk.is_free:
             self._drop_guess()
-            self._guessed_pause = current.quiet_since
-            work = self._hear_to_end(Utterance(current.start, current.quiet_since))
-            self._guess = _Guess(current.start, current.quiet_since, asyncio.create_task(work))
+            self._guess = _Guess(utterance, asyncio.create_task(self._hear_to_end(utterance)))
 
     async def _hear_to_end(self, utterance: Utterance) -> tuple[Transcript, Heard] | None:
         self._text_of(utterance.start)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from clearcast.audio.recording import SAMPLE_RATE_HZ, FloatAudio, Recording
-from clearcast.engines.engine import EngineOptions, Progress, ignore_progress, make_engine
+from clearcast.engines.engine import EngineOptions, Progress, ignore_progress, make_engine, share
 from clearcast.engines.transcribe._cuts import cut_at_quiet, join_close, widen, within
 from clearcast.engines.transcribe.contract import TranscribeOptions, TranscriptionEngine
 from clearcast.engines.voice_activity.contract import VoiceActivityEngine
@@ -82,7 +82,9 @@ class PocketSphinxEngine(TranscriptionEngine):
         segments = []
         stretch = Span(start_s, max(start_s, end_s))
         for utterance in self._utterances(recording, stretch, options):
-            if words := self._decode(recording, utterance, options, _part(progress, utterance, stretch)):
+            before_s = utterance.start_s - stretch.start_s
+            part = share(progress, before_s / stretch.duration_s, utterance.duration_s / stretch.duration_s)
+            if words := self._decode(recording, utterance, options, part):
                 segments.append(_segment(words))
             progress((utterance.end_s - stretch.start_s) / stretch.duration_s)
         progress(1.0)
@@ -173,12 +175,6 @@ class _SlicedDecoder:
         mean: str = decoder.get_cmn()
         decoder.end_utt()
         return mean
-
-
-def _part(progress: Progress, utterance: Span, stretch: Span) -> Progress:
-    """The progress of one utterance as a part of that of the stretch."""
-    before_s = utterance.start_s - stretch.start_s
-    return lambda fraction: progress((before_s + fraction * utterance.duration_s) / stretch.duration_s)
 
 
 def _pcm16(samples: FloatAudio) -> bytes:

@@ -29,6 +29,21 @@ PIECE = SAMPLE_RATE_HZ // 10
 
 
 @dataclass
+class Stuck:
+    """A call of the recogniser that never ends by itself."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    given_up: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def wait(self) -> None:
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.given_up.set()
+
+
+@dataclass
 class Show:
     """One transcription of a conversation, and what it told."""
 
@@ -69,6 +84,18 @@ class Show:
                 await asyncio.sleep(0)
         await transcription.finish()
         await transcription.close()
+
+    def stick_once(self) -> Stuck:
+        """The recogniser's first call is stuck."""
+        works, stuck = self.recogniser.transcribe, Stuck()
+
+        async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
+            if not stuck.begun.is_set():
+                await stuck.wait()
+            return await works(clip, options, progress)
+
+        self.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+        return stuck
 
     @property
     def lines(self) -> list[Line]:
@@ -139,40 +166,20 @@ async def test_what_is_outdated_is_given_up_where_the_recogniser_can_be_stopped(
     """Two phrases of one line: the guess in the pause, or the preview of the first, would take for ever."""
     options = LiveOptions(speakers=0, partials=partials)
     show = Show(Conversation.of([(0.2, 4), (0.3, 4)]), tmp_path, options, stops_soon=True)
-    works, given_up = show.recogniser.transcribe, asyncio.Event()
-
-    async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
-        if not show.recogniser.asked:
-            show.recogniser.asked.append(clip)
-            try:
-                await asyncio.Event().wait()
-            finally:
-                given_up.set()
-        return await works(clip, options, progress)
-
-    show.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+    stuck = show.stick_once()
     async with asyncio.timeout(20):
         await show.run()
-    assert given_up.is_set()
+    assert stuck.given_up.is_set()
     assert show.words == show.said
     assert len(show.lines) == 1
 
 
 async def test_a_line_does_not_wait_for_a_preview_where_two_can_be_made_at_a_time(tmp_path: Path) -> None:
     show = Show(Conversation.of([(0.2, 4)]), tmp_path, at_once=2)
-    works = show.recogniser.transcribe
-    first = asyncio.Event()
-
-    async def is_stuck_once(clip, options, progress=lambda _: None):  # type: ignore[no-untyped-def]
-        if not first.is_set():
-            first.set()
-            await asyncio.Event().wait()
-        return await works(clip, options, progress)
-
-    show.recogniser.transcribe = is_stuck_once  # type: ignore[method-assign]
+    stuck = show.stick_once()
     async with asyncio.timeout(20):
         await show.run()
-    assert first.is_set()
+    assert stuck.begun.is_set()
     assert show.words == show.said
 
 
